@@ -1,0 +1,33 @@
+# Each target works alone, from a fresh clone with nothing but Python 3.11: all of them share one .venv.
+PYTHON ?= $(or $(shell command -v python3.11),python3)
+BIN := .venv/bin
+
+.PHONY: demo test lint docs clean
+
+demo: .venv/.stamp
+	$(BIN)/scidiff demo
+
+test: .venv/.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
+
+lint: .venv/.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+
+docs: .venv/.stamp
+	$(BIN)/python -W 'ignore:The module specification' -m pdoc --docformat numpy --math --output-directory build/docs $$(find scidiff domains/*/ -name '*.py' \
+		! -name __main__.py | sed -e 's|/__init__||; s|\.py$$||; s|//*|.|g; s|^domains|scidiff.domains|' | sort)
+	cd build/docs && { echo '<!doctype html><meta charset="utf-8"><title>scidiff</title><h1>Modules of scidiff</h1><ul>'; \
+		find scidiff* -name '*.html' | sort | sed 's|\(.*\)\.html|<li><a href="&">\1</a>|'; } > index.html
+	@echo build/docs/index.html
+
+clean:
+	rm -rf .venv build dist demo *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find scidiff domains tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.stamp: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@

@@ -1,0 +1,145 @@
+"""Bookkeeping of graphs that grow bond by bond and can always be joined into one.
+
+For every row of a batch: the free valence of each atom, the part each atom belongs to, and the free valence of each
+part, counted apart for given atoms (which bond to new atoms only) and new ones. With ``C`` parts, ``S`` free valence of
+given and ``N`` of new atoms, the parts can be joined if and only if every part has free valence (or ``C = 1``) and
+
+    slack = min(S, C - 1) + N - 2 (C - 1) >= 0.
+
+A bond is allowed if this holds after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from scidiff.domains.molecules.vocabulary import Bond
+
+__all__ = ["ORDER", "Assembly"]
+
+ORDER = np.array([0, 1, 2, 3, 1])
+"""Valence that each bond class uses at either end; the pi electron of an aromatic bond is not counted."""
+
+
+class Assembly:
+    """Free valences and parts of a batch of graphs.
+
+    Parameters
+    ----------
+    real
+        True where an atom exists, shape ``(batch, size)``.
+    free
+        Free sites: ``atoms`` are new ones; ``bonds`` are pairs still to be drawn.
+    clean
+        Classes of the sites that are not free.
+    i, j
+        Atoms of every pair.
+    """
+
+    def __init__(
+        self, real: np.ndarray, free: Mapping[str, np.ndarray], clean: Mapping[str, np.ndarray], i: np.ndarray, j: np.ndarray
+    ) -> None:
+        self.real, self.new, self.i, self.j = real, free["atoms"], i, j
+        self.rows = np.arange(len(real))
+        self.given_bonds = np.where(free["bonds"], Bond.NONE, clean["bonds"])
+        self.given_tokens = np.where(self.new, 0, clean["atoms"])
+        self.open = np.zeros(real.shape, dtype=bool)
+        for pair in range(len(i)):
+            self.open[:, i[pair]] |= free["bonds"][:, pair]
+            self.open[:, j[pair]] |= free["bonds"][:, pair]
+
+    def need(self, budgets: np.ndarray) -> np.ndarray:
+        """Least sum of the budgets of the new atoms with which everything can be joined, shape ``(batch,)``."""
+        self._load(np.where(self.new, 0, budgets[self.given_tokens]))
+        joints = np.maximum(self.parts - 1, 0)
+        return 2 * joints - np.minimum(np.where(~self.new, self.left, 0).sum(1), joints)
+
+    def start(self, tokens: np.ndarray, bonds: np.ndarray, budgets: np.ndarray) -> None:
+        """Begin with all tokens and the given bonds."""
+        self._load(budgets[tokens])
+
+    def _load(self, budget: np.ndarray) -> None:
+        batch, size = self.real.shape
+        self.left = np.where(self.real, budget, 0)
+        self.part = np.tile(np.arange(size), (batch, 1))
+        self.parts = self.real.sum(1)
+        self.slot = np.zeros((batch, size), dtype=np.int64)
+        for pair in np.flatnonzero(((self.given_bonds != Bond.NONE) & self.real[:, self.j]).any(0)):
+            bond = np.where(self.real[:, self.j[pair]], self.given_bonds[:, pair], Bond.NONE)
+            rows = np.flatnonzero(bond)
+            ends = np.full(len(rows), self.i[pair]), np.full(len(rows), self.j[pair])
+            self._use(rows, *ends, bond[rows])
+            self._merge(rows, *ends)
+        self.left = np.where(self.open | (self.parts == 1)[:, None], self.left, 0)
+        self._count()
+
+    def _count(self) -> None:
+        given, new = np.where(self.new, 0, self.left), np.where(self.new, self.left, 0)
+        self.given_left, self.new_left = given.sum(1), new.sum(1)
+        self.slot = np.zeros_like(self.left)
+        np.add.at(self.slot, (self.rows[:, None], self.part), self.left)
+
+    def _use(self, rows: np.ndarray, i: np.ndarray, j: np.ndarray, bond: np.ndarray) -> None:
+        self.left[rows, i] -= ORDER[bond]
+        self.left[rows, j] -= ORDER[bond]
+
+    def _merge(self, rows: np.ndarray, i: np.ndarray, j: np.ndarray) -> None:
+        a, b = self.part[rows, i], self.part[rows, j]
+        joins = a != b
+        rows, a, b = rows[joins], a[joins], b[joins]
+        labels = self.part[rows]
+        self.part[rows] = np.where(labels == b[:, None], a[:, None], labels)
+        self.slot[rows, a] += self.slot[rows, b]
+        self.slot[rows, b] = 0
+        self.parts[rows] -= 1
+
+    def bind(self, rows: np.ndarray, i: np.ndarray, j: np.ndarray, bond: np.ndarray) -> None:
+        """Add one bond to each of the rows."""
+        order = ORDER[bond]
+        self._use(rows, i, j, bond)
+        for end in (i, j):
+            self.slot[rows, self.part[rows, end]] -= order
+            new = self.new[rows, end]
+            self.new_left[rows] -= np.where(new, order, 0)
+            self.given_left[rows] -= np.where(new, 0, order)
+        self._merge(rows, i, j)
+
+    def allowed(self, i: np.ndarray, j: np.ndarray, aromatic: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """Classes that a pair of each row may take, shape ``(rows, classes)``.
+
+        Parameters
+        ----------
+        i, j
+            Atoms of the pair of each row.
+        aromatic
+            Whether atoms are aromatic, shape ``(rows, size)``.
+        rows
+            Rows of the batch; all by default.
+        """
+        rows = self.rows if rows is None else rows
+        each = np.arange(len(rows))
+        order = ORDER[None, :]
+        least = np.minimum(self.left[rows, i], self.left[rows, j])[:, None]
+        a, b = self.part[rows, i], self.part[rows, j]
+        joins = a != b
+        parts = (self.parts[rows] - joins)[:, None]
+        new_ends = (self.new[rows, i].astype(int) + self.new[rows, j])[:, None]
+        joints = parts - 1
+        given = self.given_left[rows][:, None] - (2 - new_ends) * order
+        new = self.new_left[rows][:, None] - new_ends * order
+        slack = np.minimum(given, joints) + new - 2 * joints
+        inside = (self.slot[rows, a] + np.where(joins, self.slot[rows, b], 0))[:, None] - 2 * order
+        fits = (order <= least) & ((parts == 1) | ((slack >= 0) & (inside >= 1)))
+        both = aromatic[each, i] & aromatic[each, j]
+        either = aromatic[each, i] | aromatic[each, j]
+        fits[:, Bond.AROMATIC] &= both
+        fits[:, Bond.TRIPLE] &= ~either
+        fits[:, Bond.NONE] = True
+        return fits
+
+    def apart(self, rows: np.ndarray) -> np.ndarray:
+        """Whether the two atoms of every pair lie in different parts, shape ``(rows, pairs)``."""
+        part = self.part[rows]
+        return part[:, self.i] != part[:, self.j]

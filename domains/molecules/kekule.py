@@ -1,0 +1,78 @@
+"""Kekulé structures of aromatic parts by maximum matching.
+
+An aromatic atom whose valence budget is not used up by its sigma bonds (aromatic bonds count one) has a pi electron to
+place: neutral ``c`` without an exocyclic double bond, two-connected ``n``, ``[n+]``; but not ``[nH]``, ``o``, ``s``. The
+aromatic part has a Kekulé structure iff the graph of aromatic bonds between pi atoms has a perfect matching; a matched
+bond is double, every other aromatic bond single. Where no perfect matching exists a maximum one is taken that leaves
+hetero atoms rather than carbon unmatched; an unmatched atom takes a hydrogen.
+
+References
+----------
+J. Edmonds, "Paths, trees, and flowers", Can. J. Math. 17 (1965) 449; implementation: networkx.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scidiff.domains.molecules.vocabulary import Bond, Vocabulary
+
+__all__ = ["KekuleForm", "kekule_form"]
+
+Edge = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class KekuleForm:
+    """Bond orders without aromatic bonds.
+
+    Parameters
+    ----------
+    orders
+        ``(i, j, order)`` with order 1, 2 or 3.
+    unmatched
+        Atoms whose pi electron found no partner.
+    """
+
+    orders: list[Edge]
+    unmatched: list[int]
+
+
+def kekule_form(tokens: Sequence[int], edges: Sequence[Edge], vocabulary: Vocabulary) -> KekuleForm:
+    """Place the double bonds of aromatic parts.
+
+    Parameters
+    ----------
+    tokens
+        Class of each atom.
+    edges
+        ``(i, j, bond class)`` of every bonded pair.
+    vocabulary
+        Gives the budgets of the classes.
+    """
+    aromatic = [(i, j) for i, j, bond in edges if bond == Bond.AROMATIC]
+    if not aromatic:
+        return KekuleForm(list(edges), [])
+    left = [int(vocabulary.budgets[k]) for k in tokens]
+    for i, j, bond in edges:
+        order = 1 if bond == Bond.AROMATIC else bond
+        left[i] -= order
+        left[j] -= order
+    pi = {a for edge in aromatic for a in edge if left[a] > 0}
+    pairs = [(i, j) for i, j in aromatic if i in pi and j in pi]
+    carbon = {a for a in pi if vocabulary.tokens[tokens[a]].element == "C"}
+    double = _matching(pairs, carbon)
+    matched = {a for pair in double for a in pair}
+    orders = [(i, j, 1 + ((i, j) in double) if bond == Bond.AROMATIC else bond) for i, j, bond in edges]
+    return KekuleForm(orders, sorted(pi - matched))
+
+
+def _matching(pairs: list[tuple[int, int]], preferred: set[int]) -> set[tuple[int, int]]:
+    """Maximum matching that covers preferred nodes first, as the pairs came."""
+    import networkx
+
+    graph = networkx.Graph()
+    graph.add_weighted_edges_from((i, j, 2 + (i in preferred) + (j in preferred)) for i, j in pairs)
+    chosen = {frozenset(pair) for pair in networkx.max_weight_matching(graph, maxcardinality=True)}
+    return {pair for pair in pairs if frozenset(pair) in chosen}

@@ -1,0 +1,154 @@
+"""Morgan fingerprints and Tanimoto similarity in bulk.
+
+The Tanimoto similarity of two bit sets is ``T = |A and B| / (|A| + |B| - |A and B|)``, and 1 for two empty sets. The
+intersections of a block of molecules with another are one matrix product of 0/1 matrices; the entries are integers below
+``2^24``, so float32 holds them exactly and the result does not depend on how the blocks are cut. Fingerprints are kept as
+packed bits (128 bytes for 1024 bits) and blocks are unpacked as they are needed, which bounds the memory.
+
+References
+----------
+.. [1] D. Rogers, M. Hahn, J. Chem. Inf. Model. 50 (2010) 742, doi:10.1021/ci100050t
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache, partial
+
+import numpy as np
+import torch
+from rdkit import Chem
+from rdkit.Chem import rdFingerprintGenerator
+from torch import Tensor
+
+from .parallel import parallel_map
+from scidiff.errors import ShapeError
+
+__all__ = ["group_similarity", "morgan", "nearest_similarity"]
+
+_ROWS, _COLUMNS = 2048, 4096
+
+
+@lru_cache
+def _generator(radius: int, bits: int) -> rdFingerprintGenerator.FingerprintGenerator64:
+    """Make RDKit's generator once for each setting."""
+    return rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=bits)
+
+
+def _packed(smiles: str, radius: int, bits: int) -> np.ndarray:
+    """Fingerprint of one valid SMILES as packed bits."""
+    return np.packbits(_generator(radius, bits).GetFingerprintAsNumPy(Chem.MolFromSmiles(smiles)))
+
+
+def morgan(smiles: list[str], radius: int = 2, bits: int = 1024, workers: int = 1) -> np.ndarray:
+    """Morgan fingerprints of valid SMILES, as packed bits.
+
+    Parameters
+    ----------
+    smiles
+        Valid SMILES.
+    radius
+        Radius in bonds.
+    bits
+        Length of the fingerprint, a multiple of 8.
+    workers
+        Number of processes.
+
+    Returns
+    -------
+    packed
+        uint8, shape ``(len(smiles), bits / 8)``.
+    """
+    rows = parallel_map(partial(_packed, radius=radius, bits=bits), smiles, workers)
+    return np.array(rows, dtype=np.uint8).reshape(len(smiles), bits // 8)
+
+
+def nearest_similarity(packed: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Largest Tanimoto similarity of each molecule to a reference set.
+
+    Parameters
+    ----------
+    packed
+        Packed fingerprints, shape ``(n, bytes)``.
+    reference
+        Packed fingerprints of the reference set, shape ``(m, bytes)``, ``m >= 1``.
+
+    Returns
+    -------
+    nearest
+        float64, shape ``(n,)``.
+
+    Raises
+    ------
+    ShapeError
+        If the fingerprints have different lengths or the reference set is empty.
+    """
+    _check_pair(packed, reference)
+    nearest = torch.zeros(len(packed))
+    for rows, columns, block in _blocks(packed, reference):
+        del columns
+        nearest[rows] = torch.maximum(nearest[rows], block.amax(dim=1))
+    return nearest.double().numpy()
+
+
+def group_similarity(packed: np.ndarray, labels: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Similarities of each molecule of a set to each group of the same set.
+
+    Parameters
+    ----------
+    packed
+        Packed fingerprints, shape ``(n, bytes)``.
+    labels
+        Group of each molecule, shape ``(n,)``, integers below `groups`.
+    groups
+        Number of groups.
+
+    Returns
+    -------
+    sums
+        Sum of ``T`` over the molecules of a group, the molecule itself included, shape ``(n, groups)``.
+    squares
+        Sum of ``T^2``, likewise.
+    nearest
+        Largest ``T`` to another molecule of a group, 0 where there is none, shape ``(n, groups)``.
+    """
+    order = np.argsort(labels, kind="stable")
+    sums = torch.zeros(len(packed), groups, dtype=torch.float64)
+    squares, nearest = torch.zeros_like(sums), torch.zeros_like(sums)
+    for group in range(groups):
+        members = torch.from_numpy(order[labels[order] == group])
+        for rows, columns, block in _blocks(packed, packed[members.numpy()]):
+            sums[rows, group] += block.sum(dim=1, dtype=torch.float64)
+            squares[rows, group] += block.square().sum(dim=1, dtype=torch.float64)
+            own = members[columns]
+            inside = (own >= rows.start) & (own < rows.stop)
+            block[own[inside] - rows.start, torch.arange(len(own))[inside]] = 0.0
+            nearest[rows, group] = torch.maximum(nearest[rows, group], block.amax(dim=1).double())
+    return sums.numpy(), squares.numpy(), nearest.numpy()
+
+
+def _check_pair(packed: np.ndarray, reference: np.ndarray) -> None:
+    """Refuse an empty reference set and fingerprints of different length."""
+    if len(reference) == 0 or packed.shape[1:] != reference.shape[1:]:
+        raise ShapeError(
+            f"fingerprints have shapes {packed.shape} and {reference.shape}; expected the same number of bytes and a "
+            "reference molecule at least: compute both with the same bits"
+        )
+
+
+def _blocks(packed: np.ndarray, others: np.ndarray) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Yield row slice, column slice and Tanimoto similarities of each block."""
+    for top in range(0, len(packed), _ROWS):
+        rows = slice(top, min(top + _ROWS, len(packed)))
+        left = _unpack(packed[rows])
+        for start in range(0, len(others), _COLUMNS):
+            columns = slice(start, min(start + _COLUMNS, len(others)))
+            right = _unpack(others[columns])
+            both = left @ right.T
+            either = left.sum(dim=1, keepdim=True) + right.sum(dim=1) - both
+            yield rows, columns, torch.where(either > 0, both / either.clamp(min=1.0), 1.0)
+
+
+def _unpack(packed: np.ndarray) -> Tensor:
+    """0/1 float32 matrix of packed bits."""
+    return torch.from_numpy(np.unpackbits(packed, axis=1)).float()

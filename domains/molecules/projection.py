@@ -1,0 +1,209 @@
+"""Validity by construction: a clean molecule is drawn inside the sampler, never outside the rules of valence.
+
+`ValenceProjection` is a transform of the prediction. It takes the factorised prediction ``F`` of all atoms and bonds and
+returns the point mass at one molecule drawn from ``F`` under constraints that can always be met:
+
+1. *Atoms* are drawn one by one; a token is masked if the atoms could no longer be joined into one molecule.
+2. *Bonds* are drawn in order of confidence (lowest entropy of ``F`` first, so that the order never looks at sampled
+   values); a class is masked if it exceeds the remaining valence budget of an end, if it is aromatic at a non-aromatic
+   end, or if the parts could no longer be joined (see below).
+3. *Parts* are joined: while there are several, a bond between two of them is drawn with probability proportional to its
+   odds ``F(class) / F(none)``.
+4. *Aromatic parts* without a Kekulé structure are repaired where a maximum matching leaves an atom over: ``n`` becomes
+   ``[nH]`` if that is open, otherwise the aromatic bonds of the atom become single.
+
+**Joining.** Let the present graph have ``C`` parts, let ``S`` be the free valence of given atoms that may grow and ``N``
+that of new atoms. Given atoms bond only to new ones, so ``C - 1`` joining bonds exist if and only if every part has free
+valence and ``min(S, C - 1) + N >= 2 (C - 1)``. Steps 1 to 3 keep this true, so that they never fail and nothing is ever
+rejected or retried.
+
+**Cost.** Every mask removes probability: a draw whose allowed classes have mass ``Z`` under ``F`` costs ``-log Z``; a
+repair that changes a class costs ``log F(old) - log F(new)``. The sum over a step is recorded per sample, in nats, as
+``cost_last``, the sum over all steps as ``cost``. The projection makes a sampler *biased* towards valid molecules; the
+cost says by how much.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from scipy.special import logsumexp
+from torch import Tensor
+
+from scidiff.domains.molecules.assembly import Assembly
+from scidiff.domains.molecules.graphs import edges, pair_count, pair_index
+from scidiff.domains.molecules.kekule import kekule_form
+from scidiff.domains.molecules.vocabulary import Bond, Vocabulary
+from scidiff.sample.state import RunState
+from scidiff.spaces import State
+from scidiff.spaces.categorical import draw, one_hot_log
+
+__all__ = ["ValenceProjection"]
+
+
+@dataclass(frozen=True)
+class ValenceProjection:
+    """Draw a valid molecule from the prediction, and predict it with certainty.
+
+    The state needs the record ``size``, the number of atoms of each sample; sites beyond are padding.
+
+    Parameters
+    ----------
+    vocabulary
+        Tokens, budgets and aromatic flags.
+    until
+        Times up to which the projection acts; at later times the prediction passes unchanged. At the last step of a
+        run it has to act, or validity is not guaranteed.
+    """
+
+    vocabulary: Vocabulary
+    until: float = 1.0
+    label = "biased"
+
+    def __call__(self, m: State, state: RunState) -> tuple[State, RunState]:
+        """Replace ``m`` by the point mass at a valid molecule."""
+        now = max(float(part.max()) if part.numel() else 0.0 for part in state.t.values())
+        if now > self.until:
+            return m, state
+        draft = _Draft(self, m, state)
+        draft.draw_atoms()
+        draft.draw_bonds()
+        draft.join_parts()
+        draft.repair_aromatics()
+        clean = {key: torch.from_numpy(value).to(m[key].device) for key, value in draft.clean.items()}
+        certain = {key: one_hot_log(clean[key], m[key].shape[-1]) for key in clean}
+        certain = {key: torch.where(state.free[key].unsqueeze(-1), certain[key], m[key]) for key in clean}
+        cost = torch.from_numpy(draft.cost)
+        total = state.records["cost"] + cost if "cost" in state.records else cost
+        return certain, state.record("cost", total).record("cost_last", cost)
+
+    @cached_property
+    def protonated(self) -> dict[int, int]:
+        """Class of the same token with one more hydrogen, for aromatic hetero atoms that have one."""
+        return {
+            k: other
+            for k, token in enumerate(self.vocabulary.tokens)
+            for other, richer in enumerate(self.vocabulary.tokens)
+            if token.aromatic
+            and (token.element, token.charge) == (richer.element, richer.charge)
+            and richer.aromatic
+            and richer.hydrogens == token.hydrogens + 1
+        }
+
+
+class _Draft:
+    """The molecules of a batch while they are drawn."""
+
+    def __init__(self, projection: ValenceProjection, m: State, state: RunState) -> None:
+        self.projection, self.vocabulary = projection, projection.vocabulary
+        self.log_f = {key: value.double().cpu().numpy() for key, value in m.items()}
+        self.free = {key: value.cpu().numpy() for key, value in state.free.items()}
+        batch, size = self.free["atoms"].shape
+        self.rows = np.arange(batch)
+        self.i, self.j = pair_index(size)
+        self.real = np.arange(size) < state.records["size"].numpy()[:, None]
+        self.free["atoms"] = self.free["atoms"] & self.real
+        self.free["bonds"] = self.free["bonds"] & self.real[:, self.i] & self.real[:, self.j]
+        self.clean = {key: value.cpu().numpy().copy() for key, value in state.x.items()}
+        self.clean["atoms"][~self.real] = 0
+        self.cost = np.zeros(batch)
+        uniform = lambda shape, name: state.noise.uniform(shape, step=state.i, stream=f"projection/{name}")  # noqa: E731
+        self.u = {"atoms": uniform((size,), "atoms"), "bonds": uniform((pair_count(size),), "bonds")}
+        self.u_join = lambda: uniform((size,), "join")
+        self.assembly = Assembly(self.real, self.free, self.clean, self.i, self.j)
+
+    def _draw(self, log_f: np.ndarray, allowed: np.ndarray, u: Tensor, active: np.ndarray) -> np.ndarray:
+        """Draw classes among the allowed ones and book the mass that was not."""
+        masked = np.where(allowed, log_f, -np.inf)
+        self.cost -= np.where(active, logsumexp(masked, axis=1) - logsumexp(log_f, axis=1), 0.0)
+        return draw(torch.from_numpy(masked), u).numpy()
+
+    def draw_atoms(self) -> None:
+        """Draw the tokens so that the atoms can be joined."""
+        budgets, free = self.vocabulary.budgets, self.free["atoms"]
+        possible = np.isfinite(self.log_f["atoms"])
+        most = np.where(free, np.where(possible, budgets, 0).max(-1), 0)
+        later = most[:, ::-1].cumsum(1)[:, ::-1] - most
+        need = self.assembly.need(budgets)
+        drawn = np.zeros(len(self.rows), dtype=np.int64)
+        for k in range(free.shape[1]):
+            enough = drawn[:, None] + budgets + later[:, k, None] >= need[:, None]
+            allowed = possible[:, k] & (enough & (budgets > 0) | (need == 0)[:, None])
+            active = free[:, k]
+            token = self._draw(self.log_f["atoms"][:, k], allowed | ~active[:, None], self.u["atoms"][:, k], active)
+            self.clean["atoms"][:, k] = np.where(active, token, self.clean["atoms"][:, k])
+            drawn += np.where(active, budgets[token], 0)
+        self.assembly.start(self.clean["atoms"], self.clean["bonds"], budgets)
+
+    def draw_bonds(self) -> None:
+        """Draw the bonds in order of confidence."""
+        log_f, free = self.log_f["bonds"], self.free["bonds"]
+        entropy = -(np.exp(log_f) * np.where(np.isfinite(log_f), log_f, 0.0)).sum(-1)
+        order = np.argsort(np.where(free, entropy, np.inf), axis=1, kind="stable")
+        counts = free.sum(1)
+        aromatic = self.vocabulary.aromatic[self.clean["atoms"]]
+        self.clean["bonds"][free] = Bond.NONE
+        for k in range(int(counts.max(initial=0))):
+            pair, active = order[:, k], k < counts
+            i, j = self.i[pair], self.j[pair]
+            allowed = self.assembly.allowed(i, j, aromatic) & np.isfinite(log_f[self.rows, pair])
+            u = self.u["bonds"][torch.from_numpy(self.rows), torch.from_numpy(pair)]
+            bond = self._draw(log_f[self.rows, pair], allowed | ~active[:, None], u, active)
+            self._bind(pair, bond, active & (bond != Bond.NONE))
+
+    def _bind(self, pair: np.ndarray, bond: np.ndarray, active: np.ndarray) -> None:
+        rows = np.flatnonzero(active)
+        self.clean["bonds"][rows, pair[rows]] = bond[rows]
+        self.assembly.bind(rows, self.i[pair[rows]], self.j[pair[rows]], bond[rows])
+
+    def join_parts(self) -> None:
+        """Bind parts to each other until one is left."""
+        if not (self.assembly.parts > 1).any():
+            return
+        u = self.u_join()
+        aromatic = self.vocabulary.aromatic[self.clean["atoms"]]
+        for k in range(self.real.shape[1]):
+            rows = np.flatnonzero(self.assembly.parts > 1)
+            if not len(rows):
+                return
+            log_f, free = self.log_f["bonds"][rows], self.free["bonds"][rows]
+            apart = self.assembly.apart(rows) & free
+            odds = np.full(log_f.shape, -np.inf)
+            for pair in np.flatnonzero(apart.any(0)):
+                ends = np.full(len(rows), self.i[pair]), np.full(len(rows), self.j[pair])
+                allowed = self.assembly.allowed(*ends, aromatic[rows], rows) & apart[:, pair, None]
+                allowed[:, Bond.NONE] = False
+                odds[:, pair] = np.where(allowed, log_f[:, pair] - log_f[:, pair, :1], -np.inf)
+            flat = draw(torch.from_numpy(odds.reshape(len(rows), -1)), u[rows, k]).numpy()
+            pair, bond = np.divmod(flat, len(Bond))
+            self.cost[rows] -= odds.reshape(len(rows), -1)[np.arange(len(rows)), flat]
+            self.clean["bonds"][rows, pair] = bond
+            self.assembly.bind(rows, self.i[pair], self.j[pair], bond)
+
+    def repair_aromatics(self) -> None:
+        """Give every aromatic part a Kekulé structure."""
+        sizes = self.real.sum(1)
+        for row in np.flatnonzero((self.clean["bonds"] == Bond.AROMATIC).any(1)):
+            atoms = self.clean["atoms"][row, : sizes[row]]
+            bonded = edges(self.clean["bonds"][row], sizes[row])
+            for atom in kekule_form(atoms.tolist(), bonded, self.vocabulary).unmatched:
+                self._release(row, atom, bonded)
+
+    def _release(self, row: int, atom: int, bonded: list[tuple[int, int, int]]) -> None:
+        """Take an atom that has no partner for its pi electron out of the aromatic part."""
+        old = int(self.clean["atoms"][row, atom])
+        new = self.projection.protonated.get(old)
+        log_f = self.log_f["atoms"][row, atom]
+        if new is not None and self.free["atoms"][row, atom] and np.isfinite(log_f[new]):
+            self.clean["atoms"][row, atom] = new
+            self.cost[row] += log_f[old] - log_f[new]
+            return
+        for i, j, bond in bonded:
+            pair = pair_count(j) + i
+            if atom in (i, j) and bond == Bond.AROMATIC and self.free["bonds"][row, pair]:
+                self.clean["bonds"][row, pair] = Bond.SINGLE
+                log_f = self.log_f["bonds"][row, pair]
+                self.cost[row] += log_f[Bond.AROMATIC] - log_f[Bond.SINGLE]

@@ -1,0 +1,76 @@
+"""Molecules that a model returned, with their costs and their files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rdkit import Chem
+
+from scidiff.domains.molecules.graphs import decode, pair_count
+from scidiff.domains.molecules.vocabulary import Vocabulary
+from scidiff.errors import DataError
+from scidiff.random import Noise
+from scidiff.sample.samples import Samples, Status
+from scidiff.sample.state import RunState
+
+__all__ = ["MoleculeSamples", "build_samples"]
+
+
+@dataclass(frozen=True)
+class MoleculeSamples(Samples):
+    """Samples whose items are RDKit molecules, ``None`` where the status is not ok."""
+
+    @property
+    def smiles(self) -> list[str | None]:
+        """Canonical SMILES, ``None`` where the status is not ok."""
+        return [None if molecule is None else Chem.MolToSmiles(molecule) for molecule in self.items]
+
+    def save(self, path: str | Path) -> Path:
+        """Write the molecules; the ending decides: ``.smi``, ``.csv`` or ``.sdf``.
+
+        Raises
+        ------
+        DataError
+            If the ending is another one, or the disk does not take the file; nothing is left half-written.
+        """
+        from scidiff.domains.molecules.writers import write
+
+        return write(self, Path(path))
+
+    def _repr_html_(self) -> str:
+        """Picture of the first molecules, for notebooks."""
+        from scidiff.domains.molecules.pictures import grid_svg
+
+        return grid_svg([m for m in self.items[:12] if m is not None])
+
+
+def build_samples(
+    done: Sequence[tuple[np.ndarray, RunState]],
+    noise: Noise,
+    sizes: np.ndarray,
+    vocabulary: Vocabulary,
+    provenance: dict[str, Any],
+) -> MoleculeSamples:
+    """Decode the final states of all batches and put them in the order of the samples."""
+    count = len(noise)
+    items: list[Chem.Mol | None] = [None] * count
+    status = [Status.INVALID] * count
+    calls = np.zeros(count, dtype=np.int64)
+    records: dict[str, np.ndarray] = {"size": sizes}
+    for rows, state in done:
+        calls[rows] = state.calls.numpy()
+        for name in state.records.keys() - {"size"}:
+            records.setdefault(name, np.zeros(count))[rows] = state.records[name].numpy()
+        atoms, bonds = state.x["atoms"].numpy(), state.x["bonds"].numpy()
+        for k, row in enumerate(rows):
+            size = int(sizes[row])
+            try:
+                items[row] = decode(atoms[k, :size], bonds[k, : pair_count(size)], vocabulary)
+                status[row] = Status.OK
+            except DataError:
+                continue
+    return MoleculeSamples(items, status, noise.samples, noise.seed, calls, records, provenance)

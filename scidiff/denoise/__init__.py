@@ -1,0 +1,6 @@
+"""Denoisers: networks with the tag of what they predict, and data whose denoiser is known in closed form."""
+
+from scidiff.denoise.denoiser import Denoiser
+from scidiff.denoise.mixture import GaussianMixture
+
+__all__ = ["Denoiser", "GaussianMixture"]

@@ -1,0 +1,264 @@
+"""The contract between the core and one science, and the few values that cross it.
+
+A domain package exposes one attribute, ``DOMAIN``, a `Domain`. Everything in it that costs time to import is named by
+an import string ``"module:attribute"`` and loaded when it is used, so that reading ``DOMAIN`` is cheap::
+
+    DOMAIN = Domain(
+        name="crystals",
+        title="Inorganic crystals",
+        home=Path(__file__).parent,
+        cli="scidiff_crystals.cli:app",
+        datasets="scidiff_crystals.data:DATASETS",
+        demo=deferred("scidiff_crystals.demo:demo"),
+        bench_rows=deferred("scidiff_crystals.benchmark:rows"),
+    )
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from scidiff.errors import ConfigError
+
+__all__ = ["DataSet", "DemoSection", "Domain", "Picture", "Row", "deferred", "resolve"]
+
+_LABEL = re.compile(r"exact|biased|measured|quoted|consistent\(\d+(\.\d+)?\)")
+
+
+def resolve(target: str) -> Any:
+    """Import the object that ``"module:attribute"`` names.
+
+    Parameters
+    ----------
+    target
+        Import string.
+
+    Returns
+    -------
+    Any
+        The object.
+
+    Raises
+    ------
+    ImportError
+        If the module cannot be imported or lacks the attribute.
+    """
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except AttributeError as error:
+        raise ImportError(f"'{target}' cannot be loaded: {error}; expected 'module:attribute'") from error
+
+
+def deferred(target: str) -> Callable[..., Any]:
+    """Make a function that imports the function ``"module:attribute"`` when it is first called.
+
+    Parameters
+    ----------
+    target
+        Import string of the function.
+
+    Returns
+    -------
+    Callable
+        Takes and returns what the named function does.
+    """
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return resolve(target)(*args, **kwargs)
+
+    return call
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of a benchmark, with what is needed to judge it.
+
+    Parameters
+    ----------
+    name
+        Name of the quantity, unique in its suite.
+    label
+        What the number or its method is: ``exact``, ``consistent(order)``, ``biased``, ``measured`` in this run, or
+        ``quoted`` from a publication that `note` names.
+    value
+        The number, finite.
+    interval
+        Its 95 % interval ``(low, high)``, where there is one.
+    bar
+        What `value` has to reach to pass.
+    above
+        Whether the bar is a least value (True) or a largest one (False).
+    baseline
+        The same quantity for the classical method.
+    baseline_name
+        The name of that method.
+    unit
+        Unit of the number; empty for a pure one.
+    calls
+        Network calls for one sample.
+    seconds
+        Wall-clock time of the measurement.
+    note
+        One line: the count, the source of a quoted number.
+
+    Raises
+    ------
+    ConfigError
+        If the label is not one of those above, a number is not finite, or a quoted row lacks its source.
+    """
+
+    name: str
+    label: str
+    value: float
+    interval: tuple[float, float] | None = None
+    bar: float | None = None
+    above: bool = True
+    baseline: float | None = None
+    baseline_name: str = ""
+    unit: str = ""
+    calls: float | None = None
+    seconds: float | None = None
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if not _LABEL.fullmatch(self.label):
+            raise ConfigError(
+                f"row '{self.name}' has label '{self.label}'; "
+                "expected exact, consistent(order), biased, measured or quoted"
+            )
+        if self.label == "quoted" and not self.note:
+            raise ConfigError(f"row '{self.name}' is quoted without a source; name the publication in 'note'")
+        for number in (self.value, *(self.interval or ()), self.bar, self.baseline):
+            if number is not None and not math.isfinite(number):
+                raise ConfigError(f"row '{self.name}' holds {number}; expected a finite number; leave the row out")
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the value reaches its bar; None without a bar."""
+        if self.bar is None:
+            return None
+        return self.value >= self.bar if self.above else self.value <= self.bar
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the row as a JSON object."""
+        return {**asdict(self), "passed": self.passed}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a demonstration.
+
+    Parameters
+    ----------
+    caption
+        What is to be seen, in one or two sentences.
+    content
+        SVG markup, or the bytes of a PNG file.
+    """
+
+    caption: str
+    content: str | bytes
+
+
+@dataclass(frozen=True)
+class DemoSection:
+    """What a domain shows of itself on the page of ``scidiff demo``.
+
+    Parameters
+    ----------
+    title
+        Heading.
+    lead
+        Plain text: what was made, with which model, and what holds for every sample.
+    rows
+        The numbers, with their intervals.
+    pictures
+        The pictures, in order.
+    commands
+        Commands that make the same things again.
+    calls
+        Network calls for one sample.
+    seconds
+        Wall-clock time of the section.
+    """
+
+    title: str
+    lead: str
+    rows: tuple[Row, ...]
+    pictures: tuple[Picture, ...] = ()
+    commands: tuple[str, ...] = ()
+    calls: float | None = None
+    seconds: float | None = None
+
+
+class DataSet(Protocol):
+    """A data set that a domain can bring onto this machine: one line about it, its entries, origin and terms."""
+
+    title: str
+    size: int
+    source: str
+    licence: str
+
+    def get(self, folder: Path | None, progress: bool) -> Path:
+        """Fetch or build the set in ``folder`` (by default where the domain keeps it), check it, return its path."""
+        ...
+
+
+@dataclass(frozen=True)
+class Domain:
+    """One science.
+
+    Parameters
+    ----------
+    name
+        Name in the registry, in import paths and on the command line.
+    title
+        Name for people.
+    home
+        Folder of the package; bundled models lie in its ``weights``, bundled data in its ``data``.
+    cli
+        Import string of the typer application with the domain's commands.
+    demo
+        ``demo(folder, seed, fast)`` makes the section of the demonstration; files go into ``folder``.
+    bench_rows
+        ``bench_rows(fast, seed)`` yields the rows of the benchmark as they are measured.
+    datasets
+        Import string of the mapping from name to `DataSet`; empty where there is none.
+    protocol
+        Version of the benchmark protocol; it changes whenever numbers stop being comparable.
+    """
+
+    name: str
+    title: str
+    home: Path
+    cli: str
+    demo: Callable[[Path, int, bool], DemoSection]
+    bench_rows: Callable[[bool, int], Iterator[Row]]
+    datasets: str = ""
+    protocol: str = "1"
+
+    @property
+    def models(self) -> tuple[Path, ...]:
+        """Weights files of the bundled models, by name."""
+        return tuple(sorted((self.home / "weights").glob("*.safetensors")))
+
+    @property
+    def bundled(self) -> tuple[Path, ...]:
+        """All files of models and data that come with the domain."""
+        found = [path for folder in ("weights", "data") for path in (self.home / folder).glob("*") if path.is_file()]
+        return tuple(sorted(path for path in found if path.suffix != ".py"))
+
+    def load_cli(self) -> Any:
+        """Import the typer application."""
+        return resolve(self.cli)
+
+    def load_datasets(self) -> Mapping[str, DataSet]:
+        """Import the mapping of data sets."""
+        return resolve(self.datasets) if self.datasets else {}

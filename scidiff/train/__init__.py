@@ -1,0 +1,9 @@
+"""The training run: settings, optimizer, average of the weights, log, checkpoints and the model file."""
+
+from __future__ import annotations
+
+from scidiff.train.config import Precision, TrainConfig
+from scidiff.train.ema import Ema
+from scidiff.train.run import Task, TrainResult, train
+
+__all__ = ["Ema", "Precision", "Task", "TrainConfig", "TrainResult", "train"]
