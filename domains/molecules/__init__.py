@@ -1,12 +1,38 @@
-"""Molecules as two-dimensional graphs: generation that is valid by construction."""
+"""Molecules as two-dimensional graphs: generation that is valid by construction.
+
+from scidiff.domains import molecules
+model = molecules.load("qm9")
+samples = model.sample(1000, steps=20, seed=0)
+molecules.validate(samples).valid          # 1.0
+samples.save("out.smi")
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from scidiff.domain import Domain, deferred
 
-__all__ = ["DOMAIN"]
+if TYPE_CHECKING:
+    from .metrics import evaluate as evaluate
+    from .model import MoleculeModel as MoleculeModel
+    from .model import load as load
+    from .samples import MoleculeSamples as MoleculeSamples
+    from .scaffold import Scaffold as Scaffold
+    from .validation import validate as validate
+
+__all__ = ["DOMAIN", "MoleculeModel", "MoleculeSamples", "Scaffold", "evaluate", "load", "validate"]
+
+_LAZY = {
+    "MoleculeModel": "model",
+    "MoleculeSamples": "samples",
+    "Scaffold": "scaffold",
+    "evaluate": "metrics",
+    "load": "model",
+    "validate": "validation",
+}
 
 DOMAIN = Domain(
     name="molecules",
@@ -17,3 +43,11 @@ DOMAIN = Domain(
     demo=deferred("scidiff.domains.molecules.demo:demo"),
     bench_rows=deferred("scidiff.domains.molecules.benchmark:rows"),
 )
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'; it has {', '.join(__all__)}")
+    value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    globals()[name] = value
+    return value

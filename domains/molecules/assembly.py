@@ -15,7 +15,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from scidiff.domains.molecules.vocabulary import Bond
+from .graphs import pair_index
+from .vocabulary import Bond
 
 __all__ = ["ORDER", "Assembly"]
 
@@ -26,64 +27,68 @@ ORDER = np.array([0, 1, 2, 3, 1])
 class Assembly:
     """Free valences and parts of a batch of graphs.
 
+    It starts with the given bonds; `begin` adds the tokens of the new atoms.
+
     Parameters
     ----------
     real
         True where an atom exists, shape ``(batch, size)``.
     free
         Free sites: ``atoms`` are new ones; ``bonds`` are pairs still to be drawn.
-    clean
-        Classes of the sites that are not free.
-    i, j
-        Atoms of every pair.
+    bonds
+        Classes of the pairs; those that are free are not read.
+    valence
+        Free valence of given atoms, shape ``(batch, size)``.
     """
 
     def __init__(
-        self, real: np.ndarray, free: Mapping[str, np.ndarray], clean: Mapping[str, np.ndarray], i: np.ndarray, j: np.ndarray
+        self, real: np.ndarray, free: Mapping[str, np.ndarray], bonds: np.ndarray, valence: np.ndarray
     ) -> None:
-        self.real, self.new, self.i, self.j = real, free["atoms"], i, j
-        self.rows = np.arange(len(real))
-        self.given_bonds = np.where(free["bonds"], Bond.NONE, clean["bonds"])
-        self.given_tokens = np.where(self.new, 0, clean["atoms"])
-        self.open = np.zeros(real.shape, dtype=bool)
-        for pair in range(len(i)):
-            self.open[:, i[pair]] |= free["bonds"][:, pair]
-            self.open[:, j[pair]] |= free["bonds"][:, pair]
-
-    def need(self, budgets: np.ndarray) -> np.ndarray:
-        """Least sum of the budgets of the new atoms with which everything can be joined, shape ``(batch,)``."""
-        self._load(np.where(self.new, 0, budgets[self.given_tokens]))
-        joints = np.maximum(self.parts - 1, 0)
-        return 2 * joints - np.minimum(np.where(~self.new, self.left, 0).sum(1), joints)
-
-    def start(self, tokens: np.ndarray, bonds: np.ndarray, budgets: np.ndarray) -> None:
-        """Begin with all tokens and the given bonds."""
-        self._load(budgets[tokens])
-
-    def _load(self, budget: np.ndarray) -> None:
-        batch, size = self.real.shape
-        self.left = np.where(self.real, budget, 0)
+        batch, size = real.shape
+        self.new, self.rows = free["atoms"], np.arange(batch)
+        self.i, self.j = pair_index(size)
+        grows = np.zeros((batch, size), dtype=bool)
+        for pair in range(len(self.i)):
+            grows[:, self.i[pair]] |= free["bonds"][:, pair]
+            grows[:, self.j[pair]] |= free["bonds"][:, pair]
+        self.left = np.where(real & ~self.new & grows, valence, 0)
+        self.used = np.zeros((batch, size), dtype=np.int64)
         self.part = np.tile(np.arange(size), (batch, 1))
-        self.parts = self.real.sum(1)
+        self.parts = real.sum(1)
         self.slot = np.zeros((batch, size), dtype=np.int64)
-        for pair in np.flatnonzero(((self.given_bonds != Bond.NONE) & self.real[:, self.j]).any(0)):
-            bond = np.where(self.real[:, self.j[pair]], self.given_bonds[:, pair], Bond.NONE)
-            rows = np.flatnonzero(bond)
+        given = np.where(free["bonds"] | ~real[:, self.j], Bond.NONE, bonds)
+        for pair in np.flatnonzero(given.any(0)):
+            rows = np.flatnonzero(given[:, pair])
             ends = np.full(len(rows), self.i[pair]), np.full(len(rows), self.j[pair])
-            self._use(rows, *ends, bond[rows])
+            for end in ends:
+                self.used[rows, end] += ORDER[given[rows, pair]]
             self._merge(rows, *ends)
-        self.left = np.where(self.open | (self.parts == 1)[:, None], self.left, 0)
+        self._count()
+
+    @property
+    def need(self) -> np.ndarray:
+        """Least free valence of the new atoms with which everything can be joined, shape ``(batch,)``."""
+        joints = np.maximum(self.parts - 1, 0)
+        return 2 * joints - np.minimum(self.given_left, joints)
+
+    @property
+    def last_of_part(self) -> np.ndarray:
+        """Whether an atom is the last chance of its part to have free valence, shape ``(batch, size)``."""
+        size = self.new.shape[1]
+        same = self.part[:, :, None] == self.part[:, None, :]
+        later = np.triu(np.ones((size, size), dtype=bool), 1)
+        return self.new & ~(same & self.new[:, None, :] & later).any(2)
+
+    def begin(self, budget: np.ndarray) -> None:
+        """Give the new atoms their valence budgets, shape ``(batch, size)``."""
+        self.left = np.where(self.new, budget - self.used, self.left)
         self._count()
 
     def _count(self) -> None:
-        given, new = np.where(self.new, 0, self.left), np.where(self.new, self.left, 0)
-        self.given_left, self.new_left = given.sum(1), new.sum(1)
+        self.given_left = np.where(self.new, 0, self.left).sum(1)
+        self.new_left = np.where(self.new, self.left, 0).sum(1)
         self.slot = np.zeros_like(self.left)
         np.add.at(self.slot, (self.rows[:, None], self.part), self.left)
-
-    def _use(self, rows: np.ndarray, i: np.ndarray, j: np.ndarray, bond: np.ndarray) -> None:
-        self.left[rows, i] -= ORDER[bond]
-        self.left[rows, j] -= ORDER[bond]
 
     def _merge(self, rows: np.ndarray, i: np.ndarray, j: np.ndarray) -> None:
         a, b = self.part[rows, i], self.part[rows, j]
@@ -98,8 +103,8 @@ class Assembly:
     def bind(self, rows: np.ndarray, i: np.ndarray, j: np.ndarray, bond: np.ndarray) -> None:
         """Add one bond to each of the rows."""
         order = ORDER[bond]
-        self._use(rows, i, j, bond)
         for end in (i, j):
+            self.left[rows, end] -= order
             self.slot[rows, self.part[rows, end]] -= order
             new = self.new[rows, end]
             self.new_left[rows] -= np.where(new, order, 0)

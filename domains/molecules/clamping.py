@@ -9,8 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scidiff.domains.molecules.graphs import pair_index
 from scidiff.random import Source
+
+from .graphs import pair_index
 
 __all__ = ["given_pairs", "grow_parts"]
 

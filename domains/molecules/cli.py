@@ -1,17 +1,111 @@
-"""Command line of the domain: ``scidiff molecules ...``."""
+"""Command line of the domain: ``scidiff molecules sample | scaffold | validate | evaluate | train``."""
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from .model import MoleculeModel
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Generate molecules that are valid by construction.")
 
+Count = Annotated[int, typer.Option(help="Number of molecules.")]
+Steps = Annotated[int, typer.Option(help="Network calls for each molecule.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.", min=0)]
+Out = Annotated[Path, typer.Option(help="File to write: .smi, .csv or .sdf.")]
+Model = Annotated[str, typer.Option(help="Name of a bundled model, or a .safetensors file.")]
+Batch = Annotated[int, typer.Option("--batch-size", help="Molecules in one network call.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
+Json = Annotated[Path | None, typer.Option("--json", help="Write one JSON object to this file; '-' prints it.")]
+File = Annotated[Path, typer.Argument(help="SMILES file: .smi, .txt, .csv with a column 'smiles', or .gz of these.")]
+
+
+@app.command()
+def sample(
+    out: Out,
+    model: Model = "qm9",
+    count: Count = 1000,
+    steps: Steps = 20,
+    seed: Seed = 0,
+    batch_size: Batch = 256,
+    device: Device = "cpu",
+    to_json: Json = None,
+) -> None:
+    """Draw molecules and write them to a file."""
+    _sample(out, model, device, to_json, count, steps=steps, seed=seed, batch_size=batch_size)
+
+
+@app.command()
+def scaffold(
+    query: Annotated[
+        str, typer.Argument(help="SMILES or definite SMARTS; * marks attachment points, '.' parts to link.")
+    ],
+    out: Out,
+    model: Model = "qm9",
+    count: Count = 100,
+    steps: Steps = 20,
+    seed: Seed = 0,
+    batch_size: Batch = 256,
+    device: Device = "cpu",
+    to_json: Json = None,
+) -> None:
+    """Extend a scaffold, or link several parts; every molecule contains the query."""
+    _sample(out, model, device, to_json, count, steps=steps, seed=seed, batch_size=batch_size, scaffold=query)
+
+
+@app.command()
+def validate(file: File, to_json: Json = None) -> int:
+    """Check a SMILES file: readable, connected, no radicals; exit code 1 if a molecule is not valid."""
+    from .data import read_smiles
+    from .validation import validate as check
+
+    found = read_smiles(file)
+    rows = [*found.smiles, *(bad.text for bad in found.bad)]
+    report = check(rows)
+    facts = {**report.as_json(), "file": str(file), "bad_rows": len(found.bad)}
+    lines = [f"line {bad.line}: {bad.reason}" for bad in found.bad[:10]]
+    _tell(facts, to_json, [f"{name}: {value}" for name, value in facts.items()] + lines)
+    return 0 if report.valid == 1.0 else 1
+
+
+@app.command()
+def evaluate(
+    file: File,
+    data: Annotated[str, typer.Option(help="Data set known by name, whose held-out part is the reference.")] = "qm9",
+    reference: Annotated[Path | None, typer.Option(help="SMILES file to compare with, instead of --data.")] = None,
+    train: Annotated[Path | None, typer.Option(help="SMILES file of training molecules, with --reference.")] = None,
+    seed: Seed = 0,
+    fcd: Annotated[bool, typer.Option(help="Compute the Frechet ChemNet distance (the slow part).")] = True,
+    workers: Annotated[int, typer.Option(help="Processes for descriptors.", min=1)] = 1,
+    to_json: Json = None,
+) -> None:
+    """Compare a SMILES file with a reference: validity, novelty, MOSES and GuacaMol metrics, with intervals."""
+    from .data import read_smiles
+    from .metrics import Settings
+    from .metrics import evaluate as compare
+    from .recipes import evaluation_data
+
+    found = read_smiles(file)
+    sets = evaluation_data(data, reference, train)
+    settings = Settings(split=sets.name, workers=workers, attempts=len(found.smiles) + len(found.bad))
+    report = compare(
+        [*found.smiles, *(None for _ in found.bad)],
+        reference=sets.valid,
+        train=sets.train or None,
+        seed=seed,
+        fcd=fcd,
+        settings=settings,
+    )
+    _tell(report.as_json(), to_json, [_metric_line(row) for row in report.table()])
 
 
 @app.command()
@@ -19,7 +113,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on from it.")],
     data: Annotated[str, typer.Option(help="Name of a data set (scidiff data list), or a SMILES file.")] = "universe",
     size: Annotated[str, typer.Option(help="tiny, small, medium or large.")] = "small",
-    steps: Annotated[int, typer.Option(help="Optimizer steps.", min=1)] = 16000,
+    steps: Annotated[int, typer.Option(help="Optimizer steps.", min=1)] = 14000,
     batch_size: Annotated[int, typer.Option(help="Molecules per step and process.", min=1)] = 256,
     learning_rate: Annotated[float, typer.Option(help="Peak of the cosine schedule.")] = 1e-3,
     seed: Seed = 0,
@@ -29,9 +123,10 @@ def train(
     max_minutes: Annotated[float | None, typer.Option(help="Stop, resumable, after this time.")] = None,
 ) -> None:
     """Train a model, or go on with a run that was interrupted."""
-    from scidiff.domains.molecules.recipes import build_task, training_data
     from scidiff.train import Precision, TrainConfig
     from scidiff.train import train as run
+
+    from .recipes import build_task, training_data
 
     task = build_task(training_data(data), size, batch_size=batch_size, seed=seed)
     config = TrainConfig(
@@ -46,3 +141,49 @@ def train(
     )
     result = run(task, config, out, devices=devices, max_seconds=None if max_minutes is None else 60 * max_minutes)
     print(result.model)
+
+
+def _sample(out: Path, model: str, device: str, to_json: Path | None, count: int, **settings: Any) -> None:
+    """Load, draw, write, and say what was done."""
+    from .model import load
+    from .validation import validate as check
+    from .writers import check_ending
+
+    check_ending(out)
+    loaded: MoleculeModel = load(model, device=device)
+    with _bar(count, "sampling") as advance:
+        samples = loaded.sample(count, progress=advance, **settings)
+    samples.save(out)
+    facts = {**check(samples).as_json(), "out": str(out), "seed": samples.seed, **samples.provenance}
+    seconds = samples.provenance["seconds"]["total"]
+    line = f"{len(samples)} molecules in {seconds:.1f} s to {out}: valid {facts['valid']:.2%}, unique {facts['unique']:.2%}"
+    _tell(facts, to_json, [line])
+
+
+@contextmanager
+def _bar(total: int, text: str) -> Iterator[Callable[[int], None]]:
+    """Progress on a terminal, silence in a pipe."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(text, total=total)
+        yield lambda count: progress.advance(task, count)
+
+
+def _metric_line(row: dict[str, Any]) -> str:
+    """One metric of a report as one line."""
+    number = lambda value: "-" if value is None else f"{value:.4g}"  # noqa: E731
+    interval = f"[{number(row['low'])}, {number(row['high'])}]"
+    return f"{row['name']:18s} {number(row['value']):>9s} {interval:22s} training set {number(row['training_set']):>9s}"
+
+
+def _tell(facts: dict[str, Any], to_json: Path | None, lines: list[str]) -> None:
+    """Print lines, or the facts as JSON where that was asked for."""
+    if to_json is not None and str(to_json) != "-":
+        from scidiff.io.files import atomic_write
+
+        with atomic_write(to_json) as file:
+            json.dump(facts, file, indent=2)
+    sys.stdout.write(json.dumps(facts, indent=2) + "\n" if str(to_json) == "-" else "\n".join(lines) + "\n")

@@ -16,9 +16,10 @@ from functools import lru_cache
 import numpy as np
 from rdkit import Chem, rdBase
 
-from scidiff.domains.molecules.kekule import kekule_form
-from scidiff.domains.molecules.vocabulary import AtomToken, Bond, Vocabulary
 from scidiff.errors import DataError
+
+from .kekule import kekule_form
+from .vocabulary import AtomToken, Bond, Vocabulary
 
 __all__ = ["GraphSet", "decode", "edges", "encode", "pair_count", "pair_index", "parse"]
 

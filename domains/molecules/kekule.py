@@ -13,10 +13,10 @@ J. Edmonds, "Paths, trees, and flowers", Can. J. Math. 17 (1965) 449; implementa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from scidiff.domains.molecules.vocabulary import Bond, Vocabulary
+from .vocabulary import Bond, Vocabulary
 
 __all__ = ["KekuleForm", "kekule_form"]
 
@@ -39,7 +39,9 @@ class KekuleForm:
     unmatched: list[int]
 
 
-def kekule_form(tokens: Sequence[int], edges: Sequence[Edge], vocabulary: Vocabulary) -> KekuleForm:
+def kekule_form(
+    tokens: Sequence[int], edges: Sequence[Edge], vocabulary: Vocabulary, covered: Iterable[int] = ()
+) -> KekuleForm:
     """Place the double bonds of aromatic parts.
 
     Parameters
@@ -50,6 +52,8 @@ def kekule_form(tokens: Sequence[int], edges: Sequence[Edge], vocabulary: Vocabu
         ``(i, j, bond class)`` of every bonded pair.
     vocabulary
         Gives the budgets of the classes.
+    covered
+        Atoms to be matched before all others, e.g. those of a scaffold; a set that some matching covers is covered.
     """
     aromatic = [(i, j) for i, j, bond in edges if bond == Bond.AROMATIC]
     if not aromatic:
@@ -61,18 +65,19 @@ def kekule_form(tokens: Sequence[int], edges: Sequence[Edge], vocabulary: Vocabu
         left[j] -= order
     pi = {a for edge in aromatic for a in edge if left[a] > 0}
     pairs = [(i, j) for i, j in aromatic if i in pi and j in pi]
-    carbon = {a for a in pi if vocabulary.tokens[tokens[a]].element == "C"}
-    double = _matching(pairs, carbon)
+    worth = {a: 1 + (vocabulary.tokens[tokens[a]].element == "C") for a in pi}
+    worth |= {int(a): 4 * len(pi) for a in covered if a in pi}
+    double = _matching(pairs, worth)
     matched = {a for pair in double for a in pair}
     orders = [(i, j, 1 + ((i, j) in double) if bond == Bond.AROMATIC else bond) for i, j, bond in edges]
     return KekuleForm(orders, sorted(pi - matched))
 
 
-def _matching(pairs: list[tuple[int, int]], preferred: set[int]) -> set[tuple[int, int]]:
-    """Maximum matching that covers preferred nodes first, as the pairs came."""
+def _matching(pairs: list[tuple[int, int]], worth: Mapping[int, int]) -> set[tuple[int, int]]:
+    """Maximum matching that covers nodes of the greatest worth, as the pairs came."""
     import networkx
 
     graph = networkx.Graph()
-    graph.add_weighted_edges_from((i, j, 2 + (i in preferred) + (j in preferred)) for i, j in pairs)
+    graph.add_weighted_edges_from((i, j, worth[i] + worth[j]) for i, j in pairs)
     chosen = {frozenset(pair) for pair in networkx.max_weight_matching(graph, maxcardinality=True)}
     return {pair for pair in pairs if frozenset(pair) in chosen}

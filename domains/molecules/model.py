@@ -15,15 +15,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from rdkit import Chem
 from torch import Tensor
 
 from scidiff.denoise.denoiser import Denoiser
-from scidiff.domains.molecules.graphs import pair_count, pair_index
-from scidiff.domains.molecules.network import GraphDenoiserConfig, GraphDenoiserNetwork
-from scidiff.domains.molecules.noising import graph_process
-from scidiff.domains.molecules.projection import ValenceProjection
-from scidiff.domains.molecules.samples import MoleculeSamples, build_samples
-from scidiff.domains.molecules.vocabulary import Vocabulary
 from scidiff.errors import CheckpointError, ConfigError, UnknownNameError
 from scidiff.io.checkpoint import load_into, load_model
 from scidiff.process.base import Kind, ProductProcess
@@ -33,6 +28,14 @@ from scidiff.sample.grids import Grid, uniform_grid
 from scidiff.sample.loop import run
 from scidiff.sample.state import RunState
 from scidiff.spaces import State
+
+from .network import GraphDenoiserConfig, GraphDenoiserNetwork
+from .noising import graph_process
+from .projection import ValenceProjection
+from .samples import MoleculeSamples, build_samples
+from .scaffold import Scaffold
+from .start import Start
+from .vocabulary import Vocabulary
 
 __all__ = ["MoleculeModel", "bundled", "load"]
 
@@ -45,8 +48,15 @@ def bundled() -> dict[str, Path]:
     return {path.stem: path for path in sorted(_WEIGHTS.glob("*.safetensors"))}
 
 
-def load(model: str | Path) -> MoleculeModel:
+def load(model: str | Path, *, device: str = "cpu") -> MoleculeModel:
     """Load a bundled model by name, or a model file by path.
+
+    Parameters
+    ----------
+    model
+        Name or path.
+    device
+        Where the network runs; everything else runs on the CPU.
 
     Raises
     ------
@@ -65,6 +75,12 @@ def load(model: str | Path) -> MoleculeModel:
         raise CheckpointError(f"{path} is a model of domain '{task.get('domain')}'; expected one of molecules")
     network = GraphDenoiserNetwork(GraphDenoiserConfig.from_json(task["network"]))
     load_into(network, tensors, card)
+    try:
+        network.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"device '{device}' cannot be used here ({error}); expected cpu, or cuda with a GPU"
+        ) from error
     vocabulary = Vocabulary.from_json(task["vocabulary"])
     return MoleculeModel(path.stem, network.eval(), vocabulary, np.array(task["size_prior"]), card)
 
@@ -135,24 +151,20 @@ class MoleculeModel:
 
         return Denoiser(function if clock is None else clock.timed("network", function), Kind.LOGITS)
 
-    def draw_sizes(self, noise: Noise) -> np.ndarray:
-        """Draw the number of atoms of every sample from the size prior."""
-        cdf = self.size_prior.cumsum() / self.size_prior.sum()
-        return np.searchsorted(cdf, noise.uniform(step=0, stream="size").numpy(), side="right")
-
     def sample(
         self,
         count: int,
         *,
         steps: int = 20,
         seed: int = 0,
+        scaffold: str | Scaffold | None = None,
         batch_size: int = 256,
         first: int = 0,
         rule: SiteRule | None = None,
-        project_until: float = 1.0,
+        bonds_until: float = 1.0,
         progress: Callable[[int], None] | None = None,
     ) -> MoleculeSamples:
-        """Draw molecules; every one is connected, sanitizable and closed-shell.
+        """Draw molecules; every one is connected, sanitizable and closed-shell, and contains the scaffold.
 
         Parameters
         ----------
@@ -162,92 +174,95 @@ class MoleculeModel:
             Network calls for each; at least 1.
         seed
             Seed of the run.
+        scaffold
+            A part that every molecule contains: a SMILES or definite SMARTS, with ``*`` at attachment points; see
+            `Scaffold`. The size is then drawn from the sizes of the data at which the scaffold can be completed.
         batch_size
             Molecules in one network call; changes memory and speed, not the noise.
         first
             Index of the first sample: a long campaign may be drawn in parts.
         rule
             How sites move; the ancestral rule by default.
-        project_until
-            Times up to which the clean molecule is drawn within valence; at the last step it always is.
+        bonds_until
+            Largest time at which whole molecules are drawn within valence, see `ValenceProjection`; at the last step
+            they always are.
         progress
             Called with the number of molecules finished since the last call.
 
         Raises
         ------
         ConfigError
-            If `count`, `steps` or `batch_size` is below 1.
+            If `count`, `steps` or `batch_size` is below 1, or the scaffold leaves no room.
+        DataError
+            If the scaffold cannot be read or has atoms that the model does not know.
         """
         for name, value in (("count", count), ("steps", steps), ("batch_size", batch_size)):
             if value < 1:
                 raise ConfigError(f"{name} is {value}; expected at least 1")
+        given = Scaffold.parse(scaffold, self.vocabulary) if isinstance(scaffold, str) else scaffold
+        prior = self.size_prior if given is None else given.sizes(self.size_prior, self.vocabulary)
         noise = Noise.range(seed, count, first)
-        start = lambda rows, size: _blank(noise.take(rows), sizes[rows], size)  # noqa: E731
-        sizes = self.draw_sizes(noise)
-        return self._run(noise, sizes, start, steps, batch_size, rule or Ancestral(), project_until, progress)
-
-    def _run(
-        self,
-        noise: Noise,
-        sizes: np.ndarray,
-        start: Callable[[np.ndarray, int], Start],
-        steps: int,
-        batch_size: int,
-        rule: SiteRule,
-        project_until: float,
-        progress: Callable[[int], None] | None,
-    ) -> MoleculeSamples:
+        sizes = draw_sizes(noise, prior)
         clock = Clock()
+        job = _Job(self, given, uniform_grid(steps), rule or Ancestral(), bonds_until, clock)
         begun = time.perf_counter()
-        grid = uniform_grid(steps)
-        projection = ValenceProjection(self.vocabulary, max(project_until, float(grid[-2])))
-        transform = clock.timed("projection", projection)
-        denoiser, process = self.denoiser(clock), self.process
-        done: list[tuple[np.ndarray, RunState]] = []
+        done = []
         for rows, size in _batches(sizes, batch_size, self.largest):
-            site = start(rows, size)
-            state = RunState.start(process, noise.take(rows), site.shape, free=site.free, clean=site.clean)
-            state = state.record("size", torch.from_numpy(sizes[rows]))
-            plan = Grid(grid)
-            state = run(
-                denoiser,
-                process,
-                rule,
-                plan,
-                state=plan.start(state),
-                condition={"mask": site.mask},
-                transforms=(transform,),
-            )
-            done.append((rows, state))
+            done.append((rows, job.run(noise.take(rows), sizes[rows], size)))
             if progress is not None:
                 progress(len(rows))
         clock.total = time.perf_counter() - begun
-        facts = {"model": self.name, "rule": type(rule).__name__, "steps": steps, "label": projection.label}
-        facts |= {"citation": rule.citation, "seconds": vars(clock).copy(), "sha256": self.card.get("sha256")}
-        return build_samples(done, noise, sizes, self.vocabulary, facts)
+        return build_samples(done, noise, sizes, self.vocabulary, job.facts())
 
 
 @dataclass(frozen=True)
-class Start:
-    """Free sites, clean values of the others, and the mask of real atoms, of one batch."""
+class _Job:
+    """What all batches of one call share."""
 
-    free: dict[str, Tensor]
-    clean: dict[str, Tensor]
-    mask: Tensor
+    model: MoleculeModel
+    scaffold: Scaffold | None
+    grid: Tensor
+    rule: SiteRule
+    bonds_until: float
+    clock: Clock
 
-    @property
-    def shape(self) -> dict[str, tuple[int, ...]]:
-        """Event shapes."""
-        return {key: tuple(part.shape[1:]) for key, part in self.clean.items()}
+    def run(self, noise: Noise, sizes: np.ndarray, size: int) -> RunState:
+        """Draw one batch, padded to `size` atoms."""
+        start = Start.of(self.scaffold, sizes, size)
+        process, plan = self.model.process, Grid(self.grid)
+        shape = {key: tuple(part.shape[1:]) for key, part in start.clean.items()}
+        state = RunState.start(process, noise, shape, free=start.free, clean=start.clean)
+        state = state.record("size", torch.from_numpy(sizes)).record("valence", start.valence)
+        projection = ValenceProjection(self.model.vocabulary, max(self.bonds_until, float(self.grid[-2])))
+        return run(
+            self.model.denoiser(self.clock),
+            process,
+            self.rule,
+            plan,
+            state=plan.start(state),
+            condition={"mask": start.mask},
+            transforms=(self.clock.timed("projection", projection),),
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """Provenance of the samples."""
+        query = None if self.scaffold is None else Chem.MolToSmiles(self.scaffold.query)
+        return {
+            "model": self.model.name,
+            "model_sha256": self.model.card.get("sha256"),
+            "steps": len(self.grid) - 1,
+            "rule": type(self.rule).__name__,
+            "label": ValenceProjection.label,
+            "citation": self.rule.citation,
+            "scaffold": query,
+            "seconds": {name: round(value, 3) for name, value in vars(self.clock).items()},
+        }
 
 
-def _blank(noise: Noise, sizes: np.ndarray, size: int) -> Start:
-    """Start of unconditional samples: all real sites are free."""
-    mask = torch.arange(size) < torch.from_numpy(sizes).unsqueeze(1)
-    i, j = pair_index(size)
-    clean = {"atoms": torch.zeros(len(sizes), size, dtype=torch.int64)}
-    clean["bonds"] = torch.zeros(len(sizes), pair_count(size), dtype=torch.int64)
-    return Start({"atoms": mask, "bonds": mask[:, i] & mask[:, j]}, clean, mask)
+def draw_sizes(noise: Noise, prior: np.ndarray) -> np.ndarray:
+    """Draw the number of atoms of every sample from the probabilities of 0, 1, ... atoms."""
+    cdf = prior.cumsum() / prior.sum()
+    return np.searchsorted(cdf, noise.uniform(step=0, stream="size").numpy(), side="right")
 
 
 def _batches(sizes: np.ndarray, batch_size: int, largest: int) -> Iterator[tuple[np.ndarray, int]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from scidiff.nets.graph_transformer import GraphTransformer, GraphTransformerConfig, fourier

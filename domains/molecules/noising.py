@@ -12,12 +12,13 @@ References
 
 from __future__ import annotations
 
-from scidiff.domains.molecules.vocabulary import Bond, Vocabulary
 from scidiff.process.base import ProductProcess
 from scidiff.process.discrete import DiscreteProcess
 from scidiff.process.kernels import tree, uniform
 from scidiff.process.survival import Linear, Power
 from scidiff.spaces import Categorical
+
+from .vocabulary import Bond, Vocabulary
 
 __all__ = ["graph_process"]
 

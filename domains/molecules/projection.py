@@ -33,13 +33,14 @@ import torch
 from scipy.special import logsumexp
 from torch import Tensor
 
-from scidiff.domains.molecules.assembly import Assembly
-from scidiff.domains.molecules.graphs import edges, pair_count, pair_index
-from scidiff.domains.molecules.kekule import kekule_form
-from scidiff.domains.molecules.vocabulary import Bond, Vocabulary
 from scidiff.sample.state import RunState
 from scidiff.spaces import State
 from scidiff.spaces.categorical import draw, one_hot_log
+
+from .assembly import Assembly
+from .graphs import edges, pair_count, pair_index
+from .kekule import kekule_form
+from .vocabulary import Bond, Vocabulary
 
 __all__ = ["ValenceProjection"]
 
@@ -48,34 +49,37 @@ __all__ = ["ValenceProjection"]
 class ValenceProjection:
     """Draw a valid molecule from the prediction, and predict it with certainty.
 
-    The state needs the record ``size``, the number of atoms of each sample; sites beyond are padding.
+    The state needs the record ``size``, the number of atoms of each sample; sites beyond are padding. Where atoms are given,
+    the record ``valence`` holds their free valence, the number of hydrogens that new atoms may replace.
 
     Parameters
     ----------
     vocabulary
         Tokens, budgets and aromatic flags.
-    until
-        Times up to which the projection acts; at later times the prediction passes unchanged. At the last step of a
-        run it has to act, or validity is not guaranteed.
+    bonds_until
+        Largest time at which whole molecules are drawn. At later times only the tokens are drawn under their
+        constraint, without which a clean token could later make a molecule impossible, and the prediction of the bonds
+        passes as it is. At the last step whole molecules have to be drawn, or nothing is guaranteed.
     """
 
     vocabulary: Vocabulary
-    until: float = 1.0
+    bonds_until: float = 1.0
     label = "biased"
 
     def __call__(self, m: State, state: RunState) -> tuple[State, RunState]:
         """Replace ``m`` by the point mass at a valid molecule."""
-        now = max(float(part.max()) if part.numel() else 0.0 for part in state.t.values())
-        if now > self.until:
-            return m, state
         draft = _Draft(self, m, state)
         draft.draw_atoms()
-        draft.draw_bonds()
-        draft.join_parts()
-        draft.repair_aromatics()
-        clean = {key: torch.from_numpy(value).to(m[key].device) for key, value in draft.clean.items()}
-        certain = {key: one_hot_log(clean[key], m[key].shape[-1]) for key in clean}
-        certain = {key: torch.where(state.free[key].unsqueeze(-1), certain[key], m[key]) for key in clean}
+        whole = max(float(part.max()) if part.numel() else 0.0 for part in state.t.values()) <= self.bonds_until
+        if whole:
+            draft.draw_bonds()
+            draft.join_parts()
+            draft.repair_aromatics()
+        certain = dict(m)
+        for key in ("atoms", "bonds") if whole else ("atoms",):
+            clean = torch.from_numpy(draft.clean[key]).to(m[key].device)
+            sure = one_hot_log(clean.clamp_max(m[key].shape[-1] - 1), m[key].shape[-1])
+            certain[key] = torch.where(state.free[key].unsqueeze(-1), sure, m[key])
         cost = torch.from_numpy(draft.cost)
         total = state.records["cost"] + cost if "cost" in state.records else cost
         return certain, state.record("cost", total).record("cost_last", cost)
@@ -113,7 +117,8 @@ class _Draft:
         uniform = lambda shape, name: state.noise.uniform(shape, step=state.i, stream=f"projection/{name}")  # noqa: E731
         self.u = {"atoms": uniform((size,), "atoms"), "bonds": uniform((pair_count(size),), "bonds")}
         self.u_join = lambda: uniform((size,), "join")
-        self.assembly = Assembly(self.real, self.free, self.clean, self.i, self.j)
+        given = state.records.get("valence", torch.zeros(batch, size, dtype=torch.int64)).numpy()
+        self.assembly = Assembly(self.real, self.free, self.clean["bonds"], given)
 
     def _draw(self, log_f: np.ndarray, allowed: np.ndarray, u: Tensor, active: np.ndarray) -> np.ndarray:
         """Draw classes among the allowed ones and book the mass that was not."""
@@ -123,20 +128,24 @@ class _Draft:
 
     def draw_atoms(self) -> None:
         """Draw the tokens so that the atoms can be joined."""
-        budgets, free = self.vocabulary.budgets, self.free["atoms"]
+        budgets, free, assembly = self.vocabulary.budgets, self.free["atoms"], self.assembly
         possible = np.isfinite(self.log_f["atoms"])
-        most = np.where(free, np.where(possible, budgets, 0).max(-1), 0)
+        most = np.where(free, np.where(possible, budgets, 0).max(-1) - assembly.used, 0)
         later = most[:, ::-1].cumsum(1)[:, ::-1] - most
-        need = self.assembly.need(budgets)
+        need, last, slot = assembly.need, assembly.last_of_part & (assembly.parts > 1)[:, None], assembly.slot.copy()
         drawn = np.zeros(len(self.rows), dtype=np.int64)
         for k in range(free.shape[1]):
-            enough = drawn[:, None] + budgets + later[:, k, None] >= need[:, None]
-            allowed = possible[:, k] & (enough & (budgets > 0) | (need == 0)[:, None])
-            active = free[:, k]
+            active, part = free[:, k], assembly.part[:, k]
+            left = budgets - assembly.used[:, k, None]
+            enough = (left >= 0) & (drawn[:, None] + left + later[:, k, None] >= need[:, None])
+            starved = last[:, k] & (slot[self.rows, part] == 0)
+            allowed = possible[:, k] & enough & ((left > 0) | ~starved[:, None])
             token = self._draw(self.log_f["atoms"][:, k], allowed | ~active[:, None], self.u["atoms"][:, k], active)
             self.clean["atoms"][:, k] = np.where(active, token, self.clean["atoms"][:, k])
-            drawn += np.where(active, budgets[token], 0)
-        self.assembly.start(self.clean["atoms"], self.clean["bonds"], budgets)
+            gain = np.where(active, left[self.rows, token], 0)
+            drawn += gain
+            slot[self.rows, part] += gain
+        assembly.begin(budgets[np.where(free, self.clean["atoms"], 0)])
 
     def draw_bonds(self) -> None:
         """Draw the bonds in order of confidence."""
@@ -189,7 +198,8 @@ class _Draft:
         for row in np.flatnonzero((self.clean["bonds"] == Bond.AROMATIC).any(1)):
             atoms = self.clean["atoms"][row, : sizes[row]]
             bonded = edges(self.clean["bonds"][row], sizes[row])
-            for atom in kekule_form(atoms.tolist(), bonded, self.vocabulary).unmatched:
+            given = np.flatnonzero(~self.free["atoms"][row, : sizes[row]])
+            for atom in kekule_form(atoms.tolist(), bonded, self.vocabulary, given).unmatched:
                 self._release(row, atom, bonded)
 
     def _release(self, row: int, atom: int, bonded: list[tuple[int, int, int]]) -> None:

@@ -13,17 +13,18 @@ from types import MappingProxyType
 
 from rdkit import __version__ as rdkit_version
 
-from scidiff.domains.molecules.data import DATASETS, load, read_smiles
-from scidiff.domains.molecules.datasets.splits import split_by_hash
-from scidiff.domains.molecules.graphs import GraphSet, parse
-from scidiff.domains.molecules.network import GraphDenoiserConfig
-from scidiff.domains.molecules.training import MoleculeTask, smiles_hash
-from scidiff.domains.molecules.vocabulary import Bond, Vocabulary
-from scidiff.errors import DataError, UnknownNameError
+from scidiff.errors import ConfigError, DataError, UnknownNameError
 from scidiff.io.progress import track
 from scidiff.nets.graph_transformer import GraphTransformerConfig
 
-__all__ = ["SIZES", "TrainingData", "build_task", "training_data"]
+from .data import DATASETS, load, read_smiles
+from .datasets.splits import split_by_hash
+from .graphs import GraphSet, parse
+from .network import GraphDenoiserConfig
+from .training import MoleculeTask, smiles_hash
+from .vocabulary import Bond, Vocabulary
+
+__all__ = ["SIZES", "TrainingData", "build_task", "evaluation_data", "training_data"]
 
 SIZES = MappingProxyType(
     {
@@ -37,6 +38,7 @@ SIZES = MappingProxyType(
 
 _HELD_OUT = 2000
 _PARTS = {"qm9": ("train", "valid"), "universe": ("train", "rest"), "moses": ("train", "test")}
+_REFERENCE = {"qm9": "test", "universe": "all", "moses": "test"}
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,36 @@ def training_data(source: str, folder: Path | None = None, *, progress: bool = T
     if not train or not valid:
         raise DataError(f"{source} has {len(smiles)} different molecules; expected at least some dozens to train on")
     return TrainingData(Path(source).stem, train, valid[:_HELD_OUT])
+
+
+def evaluation_data(
+    source: str, reference: Path | None, train: Path | None, folder: Path | None = None
+) -> TrainingData:
+    """Read the reference set of an evaluation, as ``valid``, and the training set, empty where there is none.
+
+    Parameters
+    ----------
+    source
+        Name of a data set; used where no `reference` is given.
+    reference, train
+        SMILES files of one's own.
+    folder
+        Folder of the data sets known by name.
+
+    Raises
+    ------
+    ConfigError
+        If a training file comes without a reference file.
+    """
+    if reference is not None:
+        known = read_smiles(train).smiles if train is not None else []
+        return TrainingData(reference.name, known, read_smiles(reference).smiles)
+    if train is not None:
+        raise ConfigError("--train came without --reference; give both files, or --data alone")
+    if source not in DATASETS:
+        raise UnknownNameError("data set", source, DATASETS)
+    parts = (load(source, part, folder=folder) for part in (_PARTS[source][0], _REFERENCE[source]))
+    return TrainingData(f"{source}/{_REFERENCE[source]}", *parts)
 
 
 def smiles_hash_of_one(smiles: str) -> str:

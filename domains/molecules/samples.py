@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from rdkit import Chem
 
-from scidiff.domains.molecules.graphs import decode, pair_count
-from scidiff.domains.molecules.vocabulary import Vocabulary
 from scidiff.errors import DataError
 from scidiff.random import Noise
 from scidiff.sample.samples import Samples, Status
 from scidiff.sample.state import RunState
+
+from .graphs import decode, pair_count
+from .vocabulary import Vocabulary
 
 __all__ = ["MoleculeSamples", "build_samples"]
 
@@ -37,13 +38,13 @@ class MoleculeSamples(Samples):
         DataError
             If the ending is another one, or the disk does not take the file; nothing is left half-written.
         """
-        from scidiff.domains.molecules.writers import write
+        from .writers import write
 
         return write(self, Path(path))
 
     def _repr_html_(self) -> str:
         """Picture of the first molecules, for notebooks."""
-        from scidiff.domains.molecules.pictures import grid_svg
+        from .pictures import grid_svg
 
         return grid_svg([m for m in self.items[:12] if m is not None])
 
@@ -63,7 +64,7 @@ def build_samples(
     records: dict[str, np.ndarray] = {"size": sizes}
     for rows, state in done:
         calls[rows] = state.calls.numpy()
-        for name in state.records.keys() - {"size"}:
+        for name in ("cost", "cost_last"):
             records.setdefault(name, np.zeros(count))[rows] = state.records[name].numpy()
         atoms, bonds = state.x["atoms"].numpy(), state.x["bonds"].numpy()
         for k, row in enumerate(rows):

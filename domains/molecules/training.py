@@ -17,13 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from scidiff.domains.molecules.clamping import given_pairs, grow_parts
-from scidiff.domains.molecules.graphs import GraphSet, pair_count, pair_index
-from scidiff.domains.molecules.network import GraphDenoiserConfig, GraphDenoiserNetwork
-from scidiff.domains.molecules.noising import graph_process
-from scidiff.domains.molecules.vocabulary import Vocabulary
 from scidiff.process.base import Kind, ProductProcess
 from scidiff.random import SharedNoise
+
+from .clamping import given_pairs, grow_parts
+from .graphs import GraphSet, pair_count, pair_index
+from .network import GraphDenoiserConfig, GraphDenoiserNetwork
+from .noising import graph_process
+from .vocabulary import Vocabulary
 
 __all__ = ["GraphBatch", "MoleculeTask"]
 
@@ -124,7 +125,9 @@ class MoleculeTask:
             self._order = (epoch, order)
         return self._order[1]
 
-    def loss(self, network: nn.Module, batch: GraphBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(
+        self, network: nn.Module, batch: GraphBatch, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Cross-entropy per atom, and its two parts."""
         noise = SharedNoise(generator, len(batch.sizes))
         time = _spread(noise)
@@ -170,7 +173,13 @@ class MoleculeTask:
         return {"atoms": mask & ~given, "bonds": mask[:, i] & mask[:, j] & ~given_pairs(given, open_atoms)}
 
     def _site_terms(
-        self, term: str, network: nn.Module, batch: GraphBatch, time: Tensor, free: dict[str, Tensor], noise: SharedNoise
+        self,
+        term: str,
+        network: nn.Module,
+        batch: GraphBatch,
+        time: Tensor,
+        free: dict[str, Tensor],
+        noise: SharedNoise,
     ) -> dict[str, Tensor]:
         """Sum a per-site term of the process over the free sites of every molecule."""
         clean = {"atoms": batch.atoms, "bonds": batch.bonds}

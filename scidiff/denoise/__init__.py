@@ -1,6 +1,7 @@
 """Denoisers: networks with the tag of what they predict, and data whose denoiser is known in closed form."""
 
+from scidiff.denoise.dataset import DatasetDenoiser, SubsetDenoiser
 from scidiff.denoise.denoiser import Denoiser
 from scidiff.denoise.mixture import GaussianMixture
 
-__all__ = ["Denoiser", "GaussianMixture"]
+__all__ = ["DatasetDenoiser", "Denoiser", "GaussianMixture", "SubsetDenoiser"]

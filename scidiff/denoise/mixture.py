@@ -182,9 +182,7 @@ class GaussianMixture:
         m = self.means.flatten(1) + self._rotate(gain * y)
         return log_p, m, self._spectrum * sigma.unsqueeze(1) ** 2 / variance
 
-    def _draw(
-        self, log_weights: Tensor, mean: Tensor, spread: Tensor, noise: Source, step: int, stream: str
-    ) -> Tensor:
+    def _draw(self, log_weights: Tensor, mean: Tensor, spread: Tensor, noise: Source, step: int, stream: str) -> Tensor:
         """Draw a component, then a point of it; all rows ``(batch, components, ...)``."""
         chosen = draw(log_weights, noise.uniform((), step=step, stream=f"{stream}/component"))
         rows = torch.arange(len(chosen))

@@ -1,0 +1,1 @@
+"""Networks: they know torch and spaces, nothing of processes or domains."""

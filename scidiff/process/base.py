@@ -67,7 +67,14 @@ class Process(ABC):
 
     @abstractmethod
     def renoise(
-        self, x_s: Tensor, s: Tensor | float, t: Tensor | float, noise: Source, *, step: int = 0, stream: str = "renoise"
+        self,
+        x_s: Tensor,
+        s: Tensor | float,
+        t: Tensor | float,
+        noise: Source,
+        *,
+        step: int = 0,
+        stream: str = "renoise",
     ) -> Tensor:
         """Draw ``x_t`` given ``x_s`` with ``s <= t``."""
 

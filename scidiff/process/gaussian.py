@@ -7,9 +7,9 @@ the schedule) every prediction kind is a linear function of ``m`` and ``x = x_t`
     score = -eps / sigma                 m = (x + sigma^2 score) / alpha
     v     = a m + b eps                  m = (b x - sigma v) / (alpha b - sigma a)
 
-At ``sigma = 0`` the state is the data: every kind gives ``m = x / alpha``, and ``eps`` of a smooth density tends to 0. At
-``alpha = 0`` neither ``eps`` nor ``score`` knows anything of ``m``: there the conversion is refused, whereas ``v`` and
-``m`` itself pass both ends.
+At ``sigma = 0`` the state is the data: every kind gives ``m = x / alpha``, and ``eps`` of a smooth density tends to 0.
+At ``alpha = 0`` neither ``eps`` nor ``score`` knows anything of ``m``: there the conversion is refused, whereas ``v``
+and ``m`` itself pass both ends.
 
 All coefficients are float64; results have the dtype of the state that came.
 """
@@ -70,9 +70,16 @@ class GaussianProcess(Process):
         return (self.schedule.alpha(t) * x0 + self.schedule.sigma(t) * eps).to(x0.dtype)
 
     def renoise(
-        self, x_s: Tensor, s: Tensor | float, t: Tensor | float, noise: Source, *, step: int = 0, stream: str = "renoise"
+        self,
+        x_s: Tensor,
+        s: Tensor | float,
+        t: Tensor | float,
+        noise: Source,
+        *,
+        step: int = 0,
+        stream: str = "renoise",
     ) -> Tensor:
-        """Draw ``x_t`` given ``x_s``: mean ``r x_s``, variance ``sigma_t^2 - r^2 sigma_s^2``, ``r = alpha_t / alpha_s``.
+        """Draw ``x_t`` given ``x_s``: mean ``r x_s``, variance ``sigma_t^2 - r^2 sigma_s^2``, ``r = alpha_t/alpha_s``.
 
         Raises
         ------
@@ -90,9 +97,7 @@ class GaussianProcess(Process):
         eps = self.eps(noise, x_s.shape[1:], step=step, stream=stream).to(x_s.device)
         return (ratio * x_s + std * eps).to(x_s.dtype)
 
-    def convert(
-        self, prediction: Tensor, kind: Kind, x_t: Tensor, t: Tensor | float, to: Kind = Kind.MEAN
-    ) -> Tensor:
+    def convert(self, prediction: Tensor, kind: Kind, x_t: Tensor, t: Tensor | float, to: Kind = Kind.MEAN) -> Tensor:
         """Bring a prediction from one kind to another, exactly.
 
         Parameters
@@ -121,7 +126,9 @@ class GaussianProcess(Process):
         _check_kind(kind)
         _check_kind(to)
         if prediction.shape != x_t.shape:
-            raise ShapeError(f"prediction has shape {tuple(prediction.shape)}; expected that of x_t, {tuple(x_t.shape)}")
+            raise ShapeError(
+                f"prediction has shape {tuple(prediction.shape)}; expected that of x_t, {tuple(x_t.shape)}"
+            )
         prediction = prediction.to(x_t.dtype)
         if kind is to:
             return prediction

@@ -55,7 +55,7 @@ class Schedule(ABC):
         """
 
     def lam(self, t: Tensor | float) -> Tensor:
-        """Half log signal-to-noise ratio, ``log(alpha / sigma)``: +inf where there is no noise, -inf where no signal."""
+        """Half log signal-to-noise ratio ``log(alpha / sigma)``: +inf where there is no noise, -inf where no signal."""
         return self.alpha(t).log() - self.sigma(t).log()
 
     def snr(self, t: Tensor | float) -> Tensor:
@@ -122,9 +122,9 @@ class VPSchedule(Schedule):
     def t(self, lam: Tensor | float) -> Tensor:
         """Positive root of ``beta_min t + (beta_max - beta_min) t^2 / 2 = log(1 + exp(-2 lam))``."""
         lam = _double(lam)
-        level = torch.logaddexp(-2 * lam, torch.zeros_like(lam))
+        level = torch.logaddexp(-2 * lam, torch.zeros_like(lam)).clamp(max=0.5 * (self.beta_min + self.beta_max))
         root = (self.beta_min**2 + 2 * (self.beta_max - self.beta_min) * level).sqrt()
-        return (2 * level / (self.beta_min + root)).clamp(max=1.0)
+        return 2 * level / (self.beta_min + root)
 
 
 @final
@@ -192,8 +192,8 @@ class CosineSchedule(Schedule):
 class EDMSchedule(Schedule):
     """Exploding noise on the clock of Karras et al. [1]_: ``alpha = 1``, ``sigma = sigma_max t^rho``.
 
-    A uniform grid of this clock from 1 to ``(sigma_min / sigma_max)^(1/rho)`` is the published grid from ``sigma_max`` to
-    ``sigma_min``; the lowest noise belongs to the grid, not to the schedule, which goes down to exactly zero.
+    A uniform grid of this clock from 1 to ``(sigma_min / sigma_max)^(1/rho)`` is the published grid from ``sigma_max``
+    to ``sigma_min``; the lowest noise belongs to the grid, not to the schedule, which goes down to exactly zero.
 
     Parameters
     ----------

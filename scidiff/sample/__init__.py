@@ -1,6 +1,7 @@
 """Sampling: one loop, plans for where in time the sites go, and rules for how they move."""
 
 from scidiff.sample.exponential import deis, dpmpp_2m, dpmpp_2m_sde, dpmpp_3m, exponential_adams, sa_solver, unipc
+from scidiff.sample.factor import FactorRule
 from scidiff.sample.grids import Grid, edm_grid, log_snr_grid, uniform_grid
 from scidiff.sample.loop import Corrector, Plan, Rule, Transform, run
 from scidiff.sample.solvers import analytic_dpm, ancestral, ddim, heun
@@ -9,6 +10,7 @@ from scidiff.sample.table import Table, TableRule
 
 __all__ = [
     "Corrector",
+    "FactorRule",
     "Grid",
     "Plan",
     "Rule",

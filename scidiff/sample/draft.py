@@ -1,7 +1,7 @@
 """A table under construction: the levels of a schedule on a grid, and empty rows to fill.
 
-With ``h_i = lam_(i+1) - lam_i`` the factor ``decay_i = exp(-h_i) = sigma_(i+1) alpha_i / (sigma_i alpha_(i+1))`` is 0, and
-not undefined, where a step leads into ``sigma = 0`` or out of ``alpha = 0``.
+With ``h_i = lam_(i+1) - lam_i`` the factor ``decay_i = exp(-h_i) = sigma_(i+1) alpha_i / (sigma_i alpha_(i+1))`` is 0,
+and not undefined, where a step leads into ``sigma = 0`` or out of ``alpha = 0``.
 """
 
 from __future__ import annotations
@@ -38,9 +38,13 @@ class Draft:
     def __init__(self, schedule: Schedule, grid: Tensor, depth: int) -> None:
         check_grid(grid)
         if bool((grid.diff() == 0).any()):
-            raise ConfigError(f"grid {grid.tolist()} repeats a time; a solver adds the repeated times of its stages itself")
+            raise ConfigError(
+                f"grid {grid.tolist()} repeats a time; a solver adds the repeated times of its stages itself"
+            )
         if grid[0] == 0:
-            raise ConfigError("the grid begins at t = 0, where a state holds no noise to follow; begin at a small t > 0")
+            raise ConfigError(
+                "the grid begins at t = 0, where a state holds no noise to follow; begin at a small t > 0"
+            )
         self.nodes = grid.numpy()
         self.alpha, self.sigma = schedule.alpha(grid).numpy(), schedule.sigma(grid).numpy()
         self.lam = schedule.lam(grid).numpy()
@@ -56,7 +60,9 @@ class Draft:
     def require_falling(self, method: str) -> None:
         """Raise `ConfigError` if time rises."""
         if not self.falls:
-            raise ConfigError(f"{method} draws noise and needs a grid that falls; use eta = 0 forward, or process.renoise")
+            raise ConfigError(
+                f"{method} draws noise and needs a grid that falls; use eta = 0 forward, or process.renoise"
+            )
 
     def h(self, i: int) -> float:
         """Step ``lam_(i+1) - lam_i``; infinite at the ends of a clock."""

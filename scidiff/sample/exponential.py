@@ -2,21 +2,22 @@
 
 With ``h = lam_(i+1) - lam_i`` and ``l_j`` the Lagrange polynomials on the past nodes measured from ``lam_i``,
 
-    x_(i+1) = (sigma_(i+1) / sigma_i) exp(-eta h) x_i + alpha_(i+1) sum_j w_j m_(i-j) + sigma_(i+1) sqrt(1 - exp(-2 eta h)) xi
+    x_(i+1) = (sigma_(i+1) / sigma_i) exp(-eta h) x_i + alpha_(i+1) sum_j w_j m_(i-j) + c_i xi
     w_j     = int_0^h (1 + eta) exp(-(1 + eta)(h - u)) l_j(u) du
+    c_i     = sigma_(i+1) sqrt(1 - exp(-2 eta h))
 
 ``eta = 0`` is the probability flow, ``eta = 1`` the reverse equation of the forward noise; every `eta` has the same
 marginals. The first steps, and those next to an end of the clock where ``lam`` is infinite, use as many nodes as there
 are: a step of infinite `h` has ``w_0 = 1`` exactly.
 
 The corrector repeats the last step with the extra node ``u = h``, for which the evaluation made there for the next step
-is re-used: no further call, and one order more. The correction ``sum_j d_j m_(i-j)`` of ``x_i`` is written into the row of
-the next step.
+is re-used: no further call, and one order more. The correction ``sum_j d_j m_(i-j)`` of ``x_i`` is written into the row
+of the next step.
 
-The first step has a single node and errs by ``h^2 m'/2``, which would hold every method at order 2. From order 3 on it is
-corrected in this way, which leaves an error of order ``h^3``; with one call a step no start is better, so that no order
-above 3 is claimed, although the error of the start is small where a prior has little signal. For ``eta > 0`` orders are
-weak, are shown by tests on Gaussian data, and none above 2 is claimed.
+The first step has a single node and errs by ``h^2 m'/2``, which would hold every method at order 2. From order 3 on it
+is corrected in this way, which leaves an error of order ``h^3``; with one call a step no start is better, so that no
+order above 3 is claimed, although the error of the start is small where a prior has little signal. For ``eta > 0``
+orders are weak, are shown by tests on Gaussian data, and none above 2 is claimed.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def _finite_past(draft: Draft, i: int, count: int) -> np.ndarray:
 
 
 def _predictor(draft: Draft, i: int, order: int, rate: float) -> np.ndarray:
-    """Weights of the predictions ``m_i, m_(i-1), ...`` in step `i`."""
+    """Weights of ``m_i, m_(i-1), ...`` in step `i` for the kernel ``rate exp(-rate (h - u))``."""
     h = draft.h(i)
     if not np.isfinite(h):
         return np.ones(1)
@@ -200,9 +201,7 @@ def unipc(schedule: Schedule, grid: Tensor, *, order: int = 3) -> Table:
     return _adams(schedule, grid, order, 0.0, True, f"UniPC-{order}", "arXiv:2302.04867")
 
 
-def sa_solver(
-    schedule: Schedule, grid: Tensor, *, order: int = 2, tau: float = 1.0, corrector: bool = True
-) -> Table:
+def sa_solver(schedule: Schedule, grid: Tensor, *, order: int = 2, tau: float = 1.0, corrector: bool = True) -> Table:
     """SA-Solver [1]_ of constant ``tau``: exponential Adams of strength ``eta = tau^2``.
 
     Parameters
@@ -238,15 +237,12 @@ def deis(schedule: Schedule, grid: Tensor, *, order: int = 3) -> Table:
     draft = Draft(schedule, grid, order)
     before = np.zeros(0)
     for i in range(draft.steps):
-        h, weights = draft.h(i), np.zeros(0)
-        if np.isfinite(h):
-            past = _finite_past(draft, i, order)
-            weights = exponential_weights(-h, -past)
+        weights = _predictor(draft, i, order, -1.0)
+        if np.isfinite(draft.h(i)):
             total = draft.sigma[i + 1] * weights
             if _needs_start(order, before):
-                total = np.pad(total, (0, max(0, 2 - len(total))))
-                change = exponential_weights(-draft.h(i - 1), -np.array([draft.h(i - 1), 0.0]))
-                total[:2] += draft.alpha[i + 1] / draft.alpha[i] * draft.sigma[i] * (change - np.append(0.0, before))
+                change = _correction(draft, i, before, -1.0)
+                total[: len(change)] += draft.alpha[i + 1] / draft.alpha[i] * draft.sigma[i] * change
             _eps_row(draft, i, total)
         else:
             draft.damp(i, 0.0)

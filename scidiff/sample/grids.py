@@ -1,9 +1,9 @@
 """Time grids, and the plan that follows one.
 
 A grid is a 1-D float64 tensor of times; a run makes one step per interval. It may run backward (from the prior to the
-data, the usual case), forward (inversion), or over a part of the clock. The last node may be ``t = 0`` exactly: the step
-into it returns the denoised mean ("denoise to zero"). Or it may stop at a floor, given as the noise-to-signal ratio
-``sigma / alpha`` in the unit of the data: below the precision of the data there is nothing to resolve.
+data, the usual case), forward (inversion), or over a part of the clock. The last node may be ``t = 0`` exactly: the
+step into it returns the denoised mean ("denoise to zero"). Or it may stop at a floor, given as the noise-to-signal
+ratio ``sigma / alpha`` in the unit of the data: below the precision of the data there is nothing to resolve.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     M_k(h) = int_0^h exp(-(h - u)) u^k du,        M_0 = 1 - exp(-h),    M_k = h^k - k M_(k-1)
 
-For small `h` the recurrence cancels and the series ``M_k = k! h^(k+1) sum_p (-h)^p / (k + 1 + p)!`` is used instead. The
-weights ``w_j = int_0^h exp(-(h - u)) l_j(u) du`` of Lagrange polynomials on given nodes solve
+For small `h` the recurrence cancels and the series ``M_k = k! h^(k+1) sum_p (-h)^p / (k + 1 + p)!`` is used instead.
+The weights ``w_j = int_0^h exp(-(h - u)) l_j(u) du`` of Lagrange polynomials on given nodes solve
 ``sum_j w_j node_j^k = M_k``; a negative `h` (a grid that runs forward) is treated alike.
 """
 
@@ -36,7 +36,7 @@ def _series(h: float, k: int) -> float:
 
 
 def exponential_weights(h: float, nodes: Sequence[float]) -> np.ndarray:
-    """Weights ``w_j`` with ``sum_j w_j p(node_j) = int_0^h exp(-(h - u)) p(u) du`` for polynomials below degree `len`."""
+    """Weights ``w_j`` with ``sum_j w_j p(node_j) = int_0^h exp(-(h - u)) p(u) du`` for all ``deg p < len(nodes)``."""
     count = len(nodes)
     scaled = np.asarray(nodes) / h
     moments = exponential_moments(h, count) / h ** np.arange(count)

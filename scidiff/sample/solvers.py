@@ -2,11 +2,12 @@
 
 A step from ``t`` to ``s`` with ``h = lam_s - lam_t`` and prediction ``m`` draws from
 
-    x_s = alpha_s m + sqrt(sigma_s^2 - eta^2 v) (x_t - alpha_t m) / sigma_t + eta sqrt(v) xi,   v = sigma_s^2 (1 - exp(-2 h))
+    x_s = alpha_s m + sqrt(sigma_s^2 - eta^2 v) (x_t - alpha_t m) / sigma_t + eta sqrt(v) xi
+    v   = sigma_s^2 (1 - exp(-2 h))
 
-where `v` is the variance of ``x_s`` given ``x_t`` and ``x_0``. This treats ``x_0`` as if it were ``m`` and so makes samples
-of too little spread at few steps. The posterior covariance of ``x_0`` adds ``b^2 Var[x_0 | x_t]``, with `b` the coefficient
-of ``m``: for Gaussian data the result is then exact at every number of steps.
+where `v` is the variance of ``x_s`` given ``x_t`` and ``x_0``. This treats ``x_0`` as if it were ``m`` and so makes
+samples of too little spread at few steps. The posterior covariance of ``x_0`` adds ``b^2 Var[x_0 | x_t]``, with `b` the
+coefficient of ``m``: for Gaussian data the result is then exact at every number of steps.
 """
 
 from __future__ import annotations
@@ -123,9 +124,9 @@ def _bridge(
 def heun(schedule: Schedule, grid: Tensor) -> Table:
     """Heun's method in ``r = sigma / alpha`` [1]_: second order, two calls a step.
 
-    With ``y = x / alpha`` the flow is ``dy/dr = (y - m) / r``. The first stage is an Euler step to the next node, which is
-    visited twice; the second one averages the slopes and starts from the state before. A step into ``sigma = 0`` or out
-    of ``alpha = 0`` is an Euler step, of one call.
+    With ``y = x / alpha`` the flow is ``dy/dr = (y - m) / r``. The first stage is an Euler step to the next node, which
+    is visited twice; the second one averages the slopes and starts from the state before. A step into ``sigma = 0`` or
+    out of ``alpha = 0`` is an Euler step, of one call.
 
     Parameters
     ----------
@@ -166,7 +167,7 @@ def heun(schedule: Schedule, grid: Tensor) -> Table:
 
 
 def _average(draft: Draft, i: int) -> tuple[list[float], list[float]]:
-    """Second stage: ``y' = y + d/2 ((y - m) / r + (y~ - m~) / r')``, ``d = r' - r``; column 0 is the stage ``x~, m~``."""
+    """Second stage ``y' = y + d/2 ((y - m) / r + (y~ - m~) / r')``, ``d = r' - r``, column 0 is the stage."""
     before, after = draft.sigma[i] / draft.alpha[i], draft.sigma[i + 1] / draft.alpha[i + 1]
     slope, stage_slope = 0.5 * (after - before) / before, 0.5 * (after - before) / after
     alpha = draft.alpha[i + 1]

@@ -8,9 +8,9 @@ time; its base is the column of `a` that is not zero. A corrector that re-uses t
 rows of its own: it adds ``sum_j d_ij m_(i-j)`` to ``x_i`` before the step, hence ``a_i0 d_ij`` to ``b_ij``.
 
 A table is checked when it is made. Unless it is labelled biased, a constant prediction ``m = m*`` must give the exact
-transfer of ``x_t = alpha_t m* + sigma_t z``: the mean is reproduced, and so is the noise level (noise `c` belongs to the
-process; `spread` is the posterior covariance of the data, which a constant has not). The declared order is checked by
-moments where the grid is fine enough for the check to mean anything.
+transfer of ``x_t = alpha_t m* + sigma_t z``: the mean is reproduced, and so is the noise level (noise `c` belongs to
+the process; `spread` is the posterior covariance of the data, which a constant has not). The declared order is checked
+by moments where the grid is fine enough for the check to mean anything.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Table:
     alpha, sigma
         Signal and noise at the nodes, same shape.
     a, b
-        Coefficients of past states and predictions, shape ``(steps, depth)``; entries that reach before the start are 0.
+        Coefficients of past states and predictions, shape ``(steps, depth)``; 0 before the start.
     c, spread
         Standard deviation of the noise of the process, and of the posterior covariance, shape ``(steps,)``.
     order
@@ -135,7 +135,7 @@ class Table:
             if abs(mean - self.alpha[i + 1]) > _ROUND_OFF * size or abs(std - self.sigma[i + 1]) > _ROUND_OFF * scale:
                 raise ConfigError(
                     f"row {i} of table '{self.name}' moves a constant m = 1 to {mean:.12g} with noise {std:.12g}; "
-                    f"expected {self.alpha[i + 1]:.12g} with {self.sigma[i + 1]:.12g}; label the table biased, or mend it"
+                    f"expected {self.alpha[i + 1]:.12g} with {self.sigma[i + 1]:.12g}; label it biased, or mend it"
                 )
 
     def _check_order(self) -> None:
@@ -153,10 +153,11 @@ class Table:
             error, size = moment_defect(
                 lam, self.alpha[first : last + 1], self.a[rows], self.b[rows], 2 * self.depth, degree
             )
-            if error > size * h**self.order:
+            bound = 2 * max(1.0, size) * h**self.order
+            if error > bound:
                 raise ConfigError(
-                    f"table '{self.name}' claims order {self.order} but errs by {error:.3g} on m = lam^{degree} with steps "
-                    f"of {h:.3g}; an order {self.order} method stays below {size * h**self.order:.3g}: lower the order"
+                    f"table '{self.name}' claims order {self.order} but errs by {error:.3g} on m = lam^{degree} with "
+                    f"steps of {h:.3g}, where that order stays below {bound:.3g}: lower the order"
                 )
 
     def as_dict(self) -> dict[str, Any]:

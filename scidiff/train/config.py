@@ -164,7 +164,7 @@ class TrainConfig:
 
 
 OPERATIONAL = frozenset({"steps", "checkpoint_every", "validate_every", "log_every", "threads", "prefetch"})
-"""Fields that may differ on resume: they change no step that is taken."""
+"""Fields that may differ on resume, as they change no step: ``steps`` counts here only with the same horizon."""
 
 _LEAST = {
     "steps": 1,

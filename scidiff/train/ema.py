@@ -67,7 +67,7 @@ class Ema:
             Optimizer steps taken so far, from 1.
         """
         live = [p.to(m.dtype) for p, m in zip(self._live, self._mean, strict=True)]
-        torch._foreach_lerp_(self._mean, live, 1.0 - decay_at(step, self.decay))
+        torch._foreach_lerp_(self._mean, live, 1.0 - decay_at(step, self.decay))  # pyright: ignore[reportPrivateImportUsage]
 
     def tensors(self) -> dict[str, Tensor]:
         """Averaged parameters by name; they share memory with the average."""

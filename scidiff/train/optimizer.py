@@ -89,7 +89,7 @@ def clip_gradients(optimizer: torch.optim.Optimizer, norm: float, largest: float
         Largest norm allowed; ``None`` leaves the gradient alone.
     """
     if largest is not None and norm > largest:
-        torch._foreach_mul_(gradients(optimizer), largest / norm)
+        torch._foreach_mul_(gradients(optimizer), largest / norm)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def optimizer_tensors(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -58,8 +58,7 @@ def train(
     task
         Network, batches, loss, validation and card.
     config
-        Settings. On resume they must equal those of the checkpoint, except for ``steps`` (with ``horizon`` unchanged),
-        ``threads``, ``prefetch`` and the three intervals.
+        Settings; on resume those of the checkpoint, but for the fields in ``OPERATIONAL``.
     folder
         Folder of the run: ``last/``, ``log.jsonl``, ``model.safetensors``, ``model.json``.
     resume
@@ -67,7 +66,7 @@ def train(
     devices, accelerator
         Processes on this machine, or ``"auto"``, ignored under ``torchrun``; and ``"cpu"``, ``"cuda"`` or ``"auto"``.
     progress
-        Whether to show a bar; ``None`` shows one on a terminal. Without it, each validation prints one line.
+        Whether to show a bar; ``None`` shows one on a terminal. Without it each validation prints a line.
     max_seconds
         Wall time after which the run stops with a checkpoint.
     on_log
@@ -84,8 +83,6 @@ def train(
         If settings differ from the checkpoint's, nothing is trainable, or another process trains in the folder.
     NumericalError
         If the loss or the gradient is not finite; the last checkpoint is untouched.
-    CheckpointError, IntegrityError
-        If the checkpoint is damaged.
     """
     started = time.monotonic()
     if max_seconds is not None and not max_seconds > 0:
@@ -226,11 +223,10 @@ class _Run:
                     self.network.train()
             self.book.validation = {"step": self.book.step, "metrics": metrics}
             self._write({"step": self.book.step, "validation": metrics})
-            numbers = ", ".join(
-                f"{name} {'not finite' if value is None else format(value, '.5g')}" for name, value in metrics.items()
-            )
             loss = self.window.mean().get("loss", self.book.loss)
-            self.display.say(f"step {self.book.step}/{self.config.steps}: loss {loss:.5g}, {numbers}")
+            numbers = {"loss": loss, **metrics}
+            told = ", ".join(f"{n} {'not finite' if v is None else format(v, '.5g')}" for n, v in numbers.items())
+            self.display.say(f"step {self.book.step}/{self.config.steps}: {told}")
         self.fabric.barrier()
 
     def _write(self, record: dict[str, Any]) -> None:

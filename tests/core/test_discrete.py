@@ -23,7 +23,9 @@ def make(kernel: Kernel) -> DiscreteProcess:
     return DiscreteProcess(Categorical(kernel.states, (None,)), kernel)
 
 
-def batch(kernel: Kernel, seed: int = 0) -> tuple[DiscreteProcess, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def batch(
+    kernel: Kernel, seed: int = 0
+) -> tuple[DiscreteProcess, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Process, clean and noisy states, per-site times, logits."""
     generator = torch.Generator().manual_seed(seed)
     process = make(kernel)

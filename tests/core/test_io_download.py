@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -22,7 +23,7 @@ NOWHERE = "http://127.0.0.1:9/file"
 class Handler(BaseHTTPRequestHandler):
     """Serve CONTENT: /file with ranges, /whole without, /wrong with another content, /cut broken off half-way."""
 
-    asked: list[tuple[str, str | None]] = []
+    asked: ClassVar[list[tuple[str, str | None]]] = []
 
     def do_GET(self) -> None:
         """Answer, and note the question."""

@@ -67,16 +67,16 @@ def test_reaches_the_least_squares_optimum(tmp_path):
     best = torch.linalg.lstsq(design, y[:, None]).solution
     optimum = float((design @ best - y[:, None]).square().mean())
     task = Regression(nn.Linear(FEATURES, 1))
-    config = TrainConfig(steps=1200, warmup=20, learning_rate=3e-2, floor=0.0, weight_decay=0.0, ema=0.98, threads=1)
+    config = TrainConfig(steps=500, warmup=20, learning_rate=3e-2, floor=0.0, weight_decay=0.0, ema=0.98, threads=1)
     result = train(task, config, tmp_path)
     assert result.finished
     assert result.reason == "finished"
-    assert result.step == 1200
+    assert result.step == 500
     assert optimum - 1e-6 <= result.metrics["mse"] <= optimum + 1e-5
     tensors, card = load_model(result.model)
     torch.testing.assert_close(tensors["weight"][0].double(), best[:-1, 0], rtol=0, atol=1e-3)
     assert card["task"] == task.card()
-    assert card["training"]["config"]["steps"] == 1200
+    assert card["training"]["config"]["steps"] == 500
     assert card["parameters"] == FEATURES + 1
 
 
@@ -187,6 +187,19 @@ def test_signal_handlers_are_given_back(tmp_path, capsys):
     train(Regression(mlp(), 8, before=stop_at(3)), SHORT, tmp_path)
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
     assert "stopped at step 4 of 20 (SIGTERM)" in capsys.readouterr().err
+
+
+def test_a_second_signal_ends_the_run_at_once(tmp_path):
+    def twice(step: int) -> None:
+        if step == 8:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(Regression(mlp(), 8, before=twice), SHORT, tmp_path)
+    state = read_state(tmp_path)
+    assert state is not None
+    assert state[0]["book"]["step"] == 6
 
 
 @pytest.mark.parametrize("config", [SHORT, replace(SHORT, clip=None, weight_decay=0.1)])

@@ -62,7 +62,6 @@ def toys(monkeypatch, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "table.txt").write_text("abc")
     domain = make("toys", tmp_path)
-    monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or sys.modules[make.__module__])
     for module in (cli, demo, runner, registry, doctor):
         if hasattr(module, "domains"):
             monkeypatch.setattr(module, "domains", lambda: {"toys": Entry("toys", "nowhere:DOMAIN", "Small things.")})

@@ -72,8 +72,7 @@ def test_bundled_files_are_found(tmp_path):
     assert [path.name for path in domain.bundled] == ["set.txt", "a.json", "a.safetensors", "b.safetensors"]
 
 
-def test_a_sound_domain_conforms(tmp_path, monkeypatch):
-    monkeypatch.setattr("scidiff.domain.resolve", lambda target: app)
+def test_a_sound_domain_conforms(tmp_path):
     check_domain(TOY)
     assert check_demo(TOY, tmp_path) == SECTION
     assert check_bench(TOY) == ROWS
@@ -88,8 +87,7 @@ def test_a_false_declaration_is_found(change, says):
         check_domain(replace(TOY, **change))
 
 
-def test_a_model_without_a_card_is_found(tmp_path, monkeypatch):
-    monkeypatch.setattr("scidiff.domain.resolve", lambda target: app)
+def test_a_model_without_a_card_is_found(tmp_path):
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "a.safetensors").touch()
     with pytest.raises(AssertionError, match="no card"):

@@ -6,6 +6,7 @@ Round-off of a law over at most 1024 states after tens of steps is a few 1e-15; 
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,7 @@ from torch import Tensor
 from scidiff.denoise.denoiser import Denoiser
 from scidiff.process.base import Kind
 from scidiff.process.kernels import Kernel, marginal, mask, tree, uniform
-from scidiff.process.survival import Cosine, Linear
+from scidiff.process.survival import Cosine, Linear, Power
 from scidiff.sample.ctmc import Ancestral, ProjectAndNoise, Psi, SiteRule, TauLeaping, Unmask, remdm_capped
 from scidiff.sample.plans import (
     Confidence,
@@ -59,7 +60,9 @@ def unmask_scripted(chain: Chain, plan: UnmaskingPlan, rule: SiteRule) -> Tensor
         after = torch.zeros_like(law)
         for order in orders:
             ranks = (torch.tensor(order, dtype=torch.float64) + 0.5) / chain.length
-            noise = Scripted({"order": ranks.expand(state.x.shape), "event": torch.full((len(state.x),), 0.37).double()})
+            noise = Scripted(
+                {"order": ranks.expand(state.x.shape), "event": torch.full((len(state.x),), 0.37).double()}
+            )
             s = plan.next(replace(state, noise=noise), m)
             after += weight @ chain.joint(rule.probs(chain.process, m, state.x, state.t, s)) / len(orders)
         law = after
@@ -108,8 +111,8 @@ def test_minimum_entropy_is_exact(length: int) -> None:
 
 def test_entropy_bound_trades_error_for_calls() -> None:
     chain = Chain(mask(3), 4)
-    errors = [chain.tv(unmask(chain, EntropyBounded(gamma))) for gamma in (0.0, 0.6, 1.0, 100.0)]
-    assert errors == sorted(errors) and errors[0] < EXACT < errors[1]
+    errors = [chain.tv(unmask(chain, EntropyBounded(gamma))) for gamma in (0.0, 0.8, 1.2, 100.0)]
+    assert errors == sorted(errors) and errors[0] < EXACT < errors[1] < errors[3]
     assert abs(errors[-1] - chain.tv(chain.grid(Ancestral().probs, 1))) < EXACT
 
 
@@ -159,17 +162,17 @@ def test_information_gain_scores_by_hand_and_books_its_calls() -> None:
 @pytest.mark.parametrize("rule", [Ancestral(), TauLeaping()], ids=["ancestral", "tau-leaping"])
 def test_consistent_rules_halve_their_error(name: str, rule: SiteRule) -> None:
     """First order: the ratio of errors at doubled steps is 2 within 10 %."""
-    chain = Chain(KERNELS[name], 3)
-    coarse, fine = (chain.tv(chain.grid(rule.probs, steps)) for steps in (64, 128))
+    chain = Chain(KERNELS[name], 2)
+    coarse, fine = (chain.tv(chain.grid(rule.probs, steps)) for steps in (32, 64))
     assert abs(coarse / fine - 2) < 0.2
     assert rule.label == "consistent(1)"
 
 
 def test_ancestral_error_grows_with_the_length() -> None:
     """The error of one step is the total correlation of what moves: growth with d, and no more than linearly."""
-    errors = [chain.tv(chain.grid(Ancestral().probs, 16)) for chain in (Chain(mask(3), d) for d in (2, 3, 4, 5))]
+    errors = [chain.tv(chain.grid(Ancestral().probs, 16)) for chain in (Chain(mask(3), d) for d in (2, 3, 4))]
     assert errors == sorted(errors)
-    assert errors[3] - errors[2] < 1.2 * (errors[1] - errors[0])
+    assert errors[2] - errors[1] < 1.2 * (errors[1] - errors[0])
 
 
 def test_one_step_is_the_product_of_marginals() -> None:
@@ -195,15 +198,22 @@ def test_linear_rules_keep_the_marginal_of_every_site(name: str, rule: SiteRule)
 
 
 def test_psi_orders_by_kappa() -> None:
-    """With an exact denoiser mixing with project-and-noise never helps; project-and-noise alone does not converge."""
-    chain = Chain(uniform(3), 3)
-    for steps in (8, 32, 128):
+    """With an exact denoiser mixing with project-and-noise never helps."""
+    chain = Chain(uniform(3), 2)
+    for steps in (8, 32):
         errors = [chain.tv(chain.grid(Psi(kappa).probs, steps)) for kappa in (1.0, 0.95, 0.5, 0.0)]
         assert errors == sorted(errors)
         assert abs(errors[0] - chain.tv(chain.grid(Ancestral().probs, steps))) < EXACT
-    blind = [chain.tv(chain.grid(ProjectAndNoise().probs, steps)) for steps in (32, 128, 512)]
-    print("PN", blind, errors, [chain.tv(chain.grid(Psi(.5).probs, steps)) for steps in (32, 128, 512)])
-    assert blind[2] > 0.8 * blind[1]
+
+
+@pytest.mark.parametrize("rule", [ProjectAndNoise(), Psi(0.5)], ids=["project-and-noise", "psi"])
+@pytest.mark.parametrize("power", [1, 2, 3])
+def test_project_and_noise_converges_slowly(rule: SiteRule, power: int) -> None:
+    """For a = 1 - t^p the order is p/(p+1); its estimate from 100 and 400 steps is within 0.07."""
+    chain = Chain(mask(3, Power(power)), 2)
+    coarse, fine = (chain.tv(chain.grid(rule.probs, steps)) for steps in (100, 400))
+    assert abs(math.log(coarse / fine, 4) - power / (power + 1)) < 0.07
+    assert rule.label == "consistent(1/2)"
 
 
 def test_remdm_remasks_with_its_probability() -> None:

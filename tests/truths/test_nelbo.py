@@ -55,7 +55,9 @@ def moving(process: DiscreteProcess, x: torch.Tensor, t: torch.Tensor) -> torch.
     return process.convert(P.log() + wave, Kind.LOO_LOGITS, x, t)
 
 
-def sites(kernel: Kernel, t: torch.Tensor) -> tuple[DiscreteProcess, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def sites(
+    kernel: Kernel, t: torch.Tensor
+) -> tuple[DiscreteProcess, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Process, reachable states of every time, their clean value, times, and their probabilities."""
     process = DiscreteProcess(Categorical(kernel.states, (None,)), kernel)
     weight = kernel.row(torch.tensor(X0), t)

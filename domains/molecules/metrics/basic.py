@@ -1,22 +1,22 @@
 """Rates: validity, uniqueness, novelty, and the counts of quality and scaffolds.
 
-With ``a`` attempts, ``r`` returned strings, ``v`` valid molecules, ``u`` distinct ones and ``w`` distinct ones that are not
-in the training set:
+With ``a`` attempts, ``r`` returned strings, ``v`` valid molecules, ``u`` distinct ones and ``w`` distinct ones that are
+not in the training set:
 
-=================  ==============================================================================================
-``valid``          ``v / a``, per attempt
-``valid_returned``  ``v / r``, per returned string
-``valid_strict``   valid, one fragment and closed shell, over ``a``
-``connected``      one fragment, over ``v``
-``no_radicals``    closed shell, over ``v``
-``unique``         ``u / v``, the convention of MOSES (GuacaMol divides by the number asked for: that is ``vu``)
-``unique@k``       the same on the first ``k`` valid molecules
-``novel``          ``w / u``
-``vu``, ``vun``    ``u / a`` and ``w / a``
-``quality``        distinct molecules with SA <= 4 and QED >= 0.6, over ``a``
-``sc_nov``         distinct scaffolds that no training molecule has, over ``a``
-``sc_ret``         distinct scaffolds that a molecule of the target set has, over ``a``
-=================  ==============================================================================================
+==============  ========================================================================================
+valid           ``v / a``, per attempt
+valid_returned  ``v / r``, per returned string
+valid_strict    valid, one fragment and closed shell, over ``a``
+connected       one fragment, over ``v``
+no_radicals     closed shell, over ``v``
+unique          ``u / v``, the convention of MOSES (GuacaMol divides by the number asked for, as ``vu``)
+unique@k        the same on the first ``k`` valid molecules
+novel           ``w / u``
+vu, vun         ``u / a`` and ``w / a``
+quality         distinct molecules with SA <= 4 and QED >= 0.6, over ``a``
+sc_nov          distinct scaffolds that no training molecule has, over ``a``
+sc_ret          distinct scaffolds that a molecule of the target set has, over ``a``
+==============  ========================================================================================
 
 Quality and the two scaffold rates are those of MolHIT [1]_; a scaffold is a Bemis-Murcko scaffold with a ring at least.
 

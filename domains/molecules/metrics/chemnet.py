@@ -1,8 +1,8 @@
 """Activations of ChemNet, the network behind the Frechet ChemNet distance.
 
 ChemNet [1]_ reads a SMILES string as 350 one-hot tokens and gives 512 numbers. Its weights come inside the package
-``fcd_torch``. An activation belongs to a molecule alone, so that it is computed once for each distinct molecule, and every
-distance over any part of a set follows from the activations.
+``fcd_torch``. An activation belongs to a molecule alone, so that it is computed once for each distinct molecule, and
+every distance over any part of a set follows from the activations.
 
 References
 ----------
@@ -33,7 +33,9 @@ def _network() -> torch.nn.Module:
     try:
         from fcd_torch import FCD
     except ImportError as error:
-        raise MissingPackageError("FCD needs the package fcd_torch: pip install 'scidiff[molecules]'") from error
+        raise MissingPackageError(
+            "FCD needs the package fcd_torch, which is not installed: pip install fcd_torch"
+        ) from error
     return FCD(device="cpu").model
 
 

@@ -1,7 +1,7 @@
 """Numbers computed from one molecule.
 
-`PROPERTIES` are the four that MOSES compares [1]_: Crippen's logP, synthetic accessibility, QED and the average molecular
-weight in dalton. `PHYSCHEM` are the nine that GuacaMol compares [2]_: four continuous, then five counts.
+`PROPERTIES` are the four that MOSES compares [1]_: Crippen's logP, synthetic accessibility, QED and the average
+molecular weight in dalton. `PHYSCHEM` are the nine that GuacaMol compares [2]_: four continuous, then five counts.
 
 References
 ----------
@@ -64,7 +64,7 @@ def brics_fragments(smiles: str) -> tuple[str, ...]:
 
 
 def murcko_scaffold(smiles: str) -> tuple[str, int] | None:
-    """Return the Bemis-Murcko scaffold of a valid SMILES and its number of rings; None for a molecule without a ring."""
+    """Return the Bemis-Murcko scaffold of a valid SMILES and its number of rings; None without a ring."""
     scaffold = MurckoScaffold.GetScaffoldForMol(Chem.MolFromSmiles(smiles))
     rings = scaffold.GetRingInfo().NumRings()
     return (Chem.MolToSmiles(scaffold), rings) if rings else None

@@ -4,12 +4,13 @@ With ``G`` the valid generated molecules (duplicates kept), ``R`` the reference 
 Morgan fingerprints (radius 2, 1024 bits) [1]_:
 
 * ``intdiv  = 1 - mean_x mean_y T(x, y)`` over ``x, y`` in ``G``, the pair ``x = y`` included,
-* ``intdiv2 = 1 - mean_x (mean_y T(x, y)^2)^(1/2)``: the root is taken molecule by molecule, as in the code of MOSES; the
-  formula of the paper takes it once, of the mean over all pairs,
+* ``intdiv2 = 1 - mean_x (mean_y T(x, y)^2)^(1/2)``: the root is taken molecule by molecule, as in the code of MOSES;
+  the formula of the paper takes it once, of the mean over all pairs,
 * ``snn = mean_x max_r T(x, r)`` over ``r`` in ``R``,
-* ``frag``, ``scaf``: cosine of the count vectors of BRICS fragments, and of Bemis-Murcko scaffolds with two rings or more,
-* ``logp_wasserstein`` and its like: the 1-Wasserstein distance of a property between ``G`` and ``R``. MOSES prints these
-  under the bare names of the properties; here ``logp``, ``sa``, ``qed``, ``weight`` are the means over ``G``.
+* ``frag``, ``scaf``: cosine of the count vectors of BRICS fragments, and of Bemis-Murcko scaffolds with two rings or
+  more,
+* ``logp_wasserstein`` and its like: the 1-Wasserstein distance of a property between ``G`` and ``R``. MOSES prints
+  these under the bare names of the properties; here ``logp``, ``sa``, ``qed``, ``weight`` are the means over ``G``.
 
 References
 ----------
@@ -68,7 +69,7 @@ def measure_diversity(context: Context) -> dict[str, Metric]:
     count = len(molecules)
     groups = min(JACKKNIFE_GROUPS, count)
     labels = group_labels(count, groups, context.seed)
-    sums, squares, _ = group_similarity(molecules.fingerprints[molecules.index], labels, groups)
+    sums, squares = group_similarity(molecules.fingerprints[molecules.index], labels, groups)
     values = diversities(sums.sum(axis=1), squares.sum(axis=1), count)
     left_out = [_diversities_without(sums, squares, labels, group) for group in range(groups)] if groups > 2 else []
     notes = ("1 - mean T over all pairs", "1 - mean of the molecule's root mean T^2, as the code of MOSES")
@@ -149,9 +150,7 @@ def measure_pains(context: Context) -> dict[str, Metric]:
 
 def _ringed(molecules: MoleculeSet) -> list[tuple[str, ...]]:
     """Scaffold of each distinct molecule, where it has enough rings."""
-    return [
-        (found[0],) if found is not None and found[1] >= LEAST_RINGS else () for found in molecules.scaffolds
-    ]
+    return [(found[0],) if found is not None and found[1] >= LEAST_RINGS else () for found in molecules.scaffolds]
 
 
 def _count_similarity(

@@ -1,13 +1,13 @@
 """The Frechet ChemNet distance (FCD), raw and extrapolated, with a cache of statistics.
 
 ``fcd`` is the squared Frechet distance between the Gaussians fitted to ChemNet's activations of two sets [1]_. Its bias
-falls as ``c/n`` and is of the size of the published values themselves, so two sets of one distribution are not at distance
-zero. ``fcd_extrapolated`` removes it (see `frechet`). ``fcd_score = exp(-fcd / 5)`` is GuacaMol's number [2]_: higher is
-better, computed from the raw distance.
+falls as ``c/n`` and is of the size of the published values themselves, so two sets of one distribution are not at
+distance zero. ``fcd_extrapolated`` removes it (see `frechet`). ``fcd_score = exp(-fcd / 5)`` is GuacaMol's number [2]_:
+higher is better, computed from the raw distance.
 
-The statistics kept for a set are the moments of eight random groups. They are written to the cache as one ``.npz`` file of
-plain arrays, whole or not at all, and named by a hash of the sorted canonical SMILES, the seed, the number of groups and
-the version of the network.
+The statistics kept for a set are the moments of eight random groups. They are written to the cache as one ``.npz`` file
+of plain arrays, whole or not at all, and named by a hash of the sorted canonical SMILES, the seed, the number of groups
+and the version of the network.
 
 References
 ----------
@@ -30,11 +30,19 @@ from scidiff.io.provenance import package_version
 
 from .chemnet import DIMENSION, activations
 from .context import Context
-from .frechet import GROUPS, Moments, extrapolate, frechet_distance, group_moments, merge, moments
+from .frechet import GROUPS, Moments, extrapolate, frechet_distance, group_moments, moments
 from .molecule_set import MoleculeSet
 from .report import Metric
 
-__all__ = ["SMALL", "fcd_score", "load_statistics", "measure_fcd", "save_statistics", "set_statistics", "statistics_path"]
+__all__ = [
+    "SMALL",
+    "fcd_score",
+    "load_statistics",
+    "measure_fcd",
+    "save_statistics",
+    "set_statistics",
+    "statistics_path",
+]
 
 SMALL = 2000
 """Below this many molecules the extrapolation is called rough."""
@@ -113,11 +121,15 @@ def load_statistics(path: Path) -> tuple[Moments, ...]:
         with np.load(path, allow_pickle=False) as arrays:
             count, mean, covariance = arrays["count"], arrays["mean"], arrays["covariance"]
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise IntegrityError(f"cached statistics {path} cannot be read ({error}); delete the file to compute them again") from error
+        raise IntegrityError(
+            f"cached statistics {path} cannot be read ({error}); delete the file to compute them again"
+        ) from error
     shapes = (count.shape, mean.shape, covariance.shape)
     expected = ((GROUPS,), (GROUPS, DIMENSION), (GROUPS, DIMENSION, DIMENSION))
     if shapes != expected or not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
-        raise IntegrityError(f"cached statistics {path} have shapes {shapes}; expected finite {expected}: delete the file")
+        raise IntegrityError(
+            f"cached statistics {path} have shapes {shapes}; expected finite {expected}: delete the file"
+        )
     return tuple(Moments(int(n), m, c) for n, m, c in zip(count, mean, covariance, strict=True))
 
 
@@ -183,7 +195,9 @@ def _few(context: Context, sizes: str) -> dict[str, Metric]:
     needed = f"needs {2 * GROUPS} molecules in both sets; there are {sizes}"
     count = len(context.generated)
     if min(len(molecules) for molecules in sets) < 2:
-        return {name: Metric.undefined(count, f"{sizes} molecules") for name in ("fcd", "fcd_extrapolated", "fcd_score")}
+        return {
+            name: Metric.undefined(count, f"{sizes} molecules") for name in ("fcd", "fcd_extrapolated", "fcd_score")
+        }
     both = [moments(activations(molecules.unique, threads=context.threads)[molecules.index]) for molecules in sets]
     distance = frechet_distance(*both)
     return {

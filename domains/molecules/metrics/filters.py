@@ -67,7 +67,9 @@ def load_moses_rules(path: str | Path) -> tuple[str, ...]:
         raw = _read(Path(path), name)
         found = hashlib.sha256(raw).hexdigest()
         if found != expected:
-            raise IntegrityError(f"{name} from {path} has SHA-256 {found}; expected {expected}: fetch molsets 0.3.1 again")
+            raise IntegrityError(
+                f"{name} from {path} has SHA-256 {found}; expected {expected}: fetch molsets 0.3.1 again"
+            )
         rows = list(csv.reader(io.StringIO(raw.decode("utf-8"))))
         rules += [row[1] for row in rows[1:]] if name == "mcf.csv" else [row[0].strip() for row in rows]
     return tuple(rules)
@@ -82,8 +84,8 @@ def _read(path: Path, name: str) -> bytes:
             return member.read(_LARGEST_FILE)
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(
-            f"cannot read {name} from {path} ({error}); expected the wheel of molsets 0.3.1 or a folder with its rule files: "
-            "pip download --no-deps molsets==0.3.1"
+            f"cannot read {name} from {path} ({error}); expected the wheel of molsets 0.3.1 or a folder "
+            "with its rule files: pip download --no-deps molsets==0.3.1"
         ) from error
 
 

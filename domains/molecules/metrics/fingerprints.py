@@ -1,9 +1,9 @@
 """Morgan fingerprints and Tanimoto similarity in bulk.
 
 The Tanimoto similarity of two bit sets is ``T = |A and B| / (|A| + |B| - |A and B|)``, and 1 for two empty sets. The
-intersections of a block of molecules with another are one matrix product of 0/1 matrices; the entries are integers below
-``2^24``, so float32 holds them exactly and the result does not depend on how the blocks are cut. Fingerprints are kept as
-packed bits (128 bytes for 1024 bits) and blocks are unpacked as they are needed, which bounds the memory.
+intersections of a block of molecules with another are one matrix product of 0/1 matrices; the entries are integers
+below ``2^24``, so float32 holds them exactly and the result does not depend on how the blocks are cut. Fingerprints are
+kept as packed bits (128 bytes for 1024 bits) and blocks are unpacked as they are needed, which bounds the memory.
 
 References
 ----------
@@ -21,10 +21,11 @@ from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator
 from torch import Tensor
 
-from .parallel import parallel_map
 from scidiff.errors import ShapeError
 
-__all__ = ["group_similarity", "morgan", "nearest_similarity"]
+from .parallel import parallel_map
+
+__all__ = ["group_similarity", "morgan", "nearest_other", "nearest_similarity"]
 
 _ROWS, _COLUMNS = 2048, 4096
 
@@ -85,14 +86,35 @@ def nearest_similarity(packed: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """
     _check_pair(packed, reference)
     nearest = torch.zeros(len(packed))
-    for rows, columns, block in _blocks(packed, reference):
-        del columns
+    for rows, _, block in _blocks(packed, reference):
         nearest[rows] = torch.maximum(nearest[rows], block.amax(dim=1))
     return nearest.double().numpy()
 
 
-def group_similarity(packed: np.ndarray, labels: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Similarities of each molecule of a set to each group of the same set.
+def nearest_other(packed: np.ndarray) -> np.ndarray:
+    """Largest Tanimoto similarity of each molecule to another one of its set.
+
+    Parameters
+    ----------
+    packed
+        Packed fingerprints, shape ``(n, bytes)``.
+
+    Returns
+    -------
+    nearest
+        float64, shape ``(n,)``; 0 in a set of one.
+    """
+    nearest = torch.zeros(len(packed))
+    for rows, columns, block in _blocks(packed, packed):
+        first = max(rows.start, columns.start)
+        own = torch.arange(first, max(first, min(rows.stop, columns.stop)))
+        block[own - rows.start, own - columns.start] = 0.0
+        nearest[rows] = torch.maximum(nearest[rows], block.amax(dim=1))
+    return nearest.double().numpy()
+
+
+def group_similarity(packed: np.ndarray, labels: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """Summed similarities of each molecule of a set to each group of the same set.
 
     Parameters
     ----------
@@ -109,22 +131,14 @@ def group_similarity(packed: np.ndarray, labels: np.ndarray, groups: int) -> tup
         Sum of ``T`` over the molecules of a group, the molecule itself included, shape ``(n, groups)``.
     squares
         Sum of ``T^2``, likewise.
-    nearest
-        Largest ``T`` to another molecule of a group, 0 where there is none, shape ``(n, groups)``.
     """
-    order = np.argsort(labels, kind="stable")
     sums = torch.zeros(len(packed), groups, dtype=torch.float64)
-    squares, nearest = torch.zeros_like(sums), torch.zeros_like(sums)
+    squares = torch.zeros_like(sums)
     for group in range(groups):
-        members = torch.from_numpy(order[labels[order] == group])
-        for rows, columns, block in _blocks(packed, packed[members.numpy()]):
+        for rows, _, block in _blocks(packed, packed[labels == group]):
             sums[rows, group] += block.sum(dim=1, dtype=torch.float64)
             squares[rows, group] += block.square().sum(dim=1, dtype=torch.float64)
-            own = members[columns]
-            inside = (own >= rows.start) & (own < rows.stop)
-            block[own[inside] - rows.start, torch.arange(len(own))[inside]] = 0.0
-            nearest[rows, group] = torch.maximum(nearest[rows, group], block.amax(dim=1).double())
-    return sums.numpy(), squares.numpy(), nearest.numpy()
+    return sums.numpy(), squares.numpy()
 
 
 def _check_pair(packed: np.ndarray, reference: np.ndarray) -> None:

@@ -6,21 +6,22 @@ For ``N(m1, C1)`` and ``N(m2, C2)`` [1]_
 
 The last trace is the nuclear norm of ``F1^T F2`` for any factors ``C = F F^T``. The factors come from a symmetric
 eigen-decomposition with negative round-off set to zero, and the nuclear norm from singular values. So every step is
-backward stable in float64, singular covariances (fewer molecules than dimensions) need no added diagonal, and nothing can
-turn complex; a matrix square root of the non-symmetric product ``C1 C2`` has neither property.
+backward stable in float64, singular covariances (fewer molecules than dimensions) need no added diagonal, and nothing
+can turn complex; a matrix square root of the non-symmetric product ``C1 C2`` has neither property.
 
-**Bias.** With means and covariances estimated from ``n`` and ``N`` draws, the expectation is ``d^2_inf + c_1 x + c_2 x^2 + ...``
-in ``x = 1/f``, for the share ``f`` of both sets that is used. Through the values at ``f = 1, 1/2, 1/4`` goes one parabola in
-``x``, and its intercept ``(8 d^2(1) - 6 d^2(1/2) + d^2(1/4)) / 3`` estimates ``d^2_inf``. A straight line in ``1/n`` is the
-published form [2]_; for as few molecules as dimensions the second power is needed, because a covariance of low rank bends
-the curve. Each set is cut at random into ``g = 8`` groups whose moments are kept: the moments of any union of groups follow
-exactly, so that all points need one pass over the molecules. The values at a half and a quarter are means over the disjoint
-blocks of a random order of the groups, and the intercept is the mean over several orders.
+**Bias.** With means and covariances estimated from ``n`` and ``N`` draws, the expectation is ``d^2_inf + c_1 x + c_2
+x^2 + ...`` in ``x = 1/f``, for the share ``f`` of both sets that is used. Through the values at ``f = 1, 1/2, 1/4``
+goes one parabola in ``x``, and its intercept ``(8 d^2(1) - 6 d^2(1/2) + d^2(1/4)) / 3`` estimates ``d^2_inf``. A
+straight line in ``1/n`` is the published form [2]_; for as few molecules as dimensions the second power is needed,
+because a covariance of low rank bends the curve. Each set is cut at random into ``g = 8`` groups whose moments are
+kept: the moments of any union of groups follow exactly, so that all points need one pass over the molecules. The values
+at a half and a quarter are means over the disjoint blocks of a random order of the groups, and the intercept is the
+mean over several orders.
 
-**Interval.** The bias is nearly constant from sample to sample, so the extrapolated value spreads as the raw one does; the
-spread over the orders of the groups comes on top: ``s^2 = s_raw^2 + s_orders^2 / orders``, with ``s_raw`` from the jackknife
-over the groups. Near distance zero the jackknife overstates (its expectation is at least the variance, and twice that of a
-purely quadratic statistic), so there the interval is wider than its nominal coverage asks.
+**Interval.** The bias is nearly constant from sample to sample, so the extrapolated value spreads as the raw one does;
+the spread over the orders of the groups comes on top: ``s^2 = s_raw^2 + s_orders^2 / orders``, with ``s_raw`` from the
+jackknife over the groups. Near distance zero the jackknife overstates (its expectation is at least the variance, and
+twice that of a purely quadratic statistic), so there the interval is wider than its nominal coverage asks.
 
 References
 ----------
@@ -153,7 +154,9 @@ def frechet_distance(first: Moments, second: Moments) -> float:
         If the dimensions differ.
     """
     if first.mean.shape != second.mean.shape:
-        raise ShapeError(f"means have shapes {first.mean.shape} and {second.mean.shape}; expected one dimension for both")
+        raise ShapeError(
+            f"means have shapes {first.mean.shape} and {second.mean.shape}; expected one dimension for both"
+        )
     shift = first.mean - second.mean
     factors = _factor(first.covariance).T @ _factor(second.covariance)
     overlap = np.linalg.svd(factors, compute_uv=False).sum()
@@ -190,7 +193,9 @@ def group_moments(values: np.ndarray, seed: int, groups: int = GROUPS) -> tuple[
         If a group would have fewer than two rows.
     """
     if len(values) < 2 * groups:
-        raise ShapeError(f"{len(values)} rows for {groups} groups; expected two rows a group: pass {2 * groups} rows or more")
+        raise ShapeError(
+            f"{len(values)} rows for {groups} groups; expected two rows a group: pass {2 * groups} rows or more"
+        )
     labels = group_labels(len(values), groups, seed)
     return tuple(moments(values[labels == group]) for group in range(groups))
 
@@ -200,8 +205,8 @@ def extrapolate(
 ) -> Extrapolated:
     """Frechet distance at the size of two samples and extrapolated to infinite size, with intervals.
 
-    Group ``j`` of one sample goes with group ``j`` of the other, so that leaving a pair out leaves a share of both samples
-    out.
+    Group ``j`` of one sample goes with group ``j`` of the other, so that leaving a pair out leaves a share of both
+    samples out.
 
     Parameters
     ----------
@@ -226,7 +231,7 @@ def extrapolate(
     """
     if len(first) != GROUPS or len(second) != GROUPS or orders < 2:
         raise ConfigError(
-            f"{len(first)} and {len(second)} groups and {orders} orders; expected {GROUPS} groups of both and 2 orders or more"
+            f"{len(first)} and {len(second)} groups and {orders} orders; expected {GROUPS} groups of both and 2 orders"
         )
     everyone = tuple(range(GROUPS))
 
@@ -237,7 +242,9 @@ def extrapolate(
     around = group_jackknife(raw, [distance([j for j in everyone if j != left]) for left in everyone], confidence)
     rng = np.random.default_rng(seed)
     shuffled = [rng.permutation(GROUPS) for _ in range(orders)]
-    intercepts = [_intercept(raw, *(_mean_over_blocks(distance, order, parts) for parts in (2, 4))) for order in shuffled]
+    intercepts = [
+        _intercept(raw, *(_mean_over_blocks(distance, order, parts) for parts in (2, 4))) for order in shuffled
+    ]
     infinite = float(np.mean(intercepts))
     quantile = float(student.ppf((1 + confidence) / 2, GROUPS - 1))
     half = float(np.hypot(raw - around.low, quantile * np.std(intercepts, ddof=1) / np.sqrt(orders)))

@@ -1,14 +1,15 @@
 """Intervals: one method for each kind of statistic, all reproducible from a seed.
 
 * A proportion of independent trials: Wilson [1]_.
-* A mean: the bias-corrected and accelerated bootstrap (BCa) [2]_. With ``B`` resampled means, ``z0`` the normal quantile
-  of the share below the mean, ``a`` the sixth of the skewness of the mean, the ends are the resampled quantiles at
-  ``Phi(z0 + (z0 + z) / (1 - a (z0 + z)))`` for ``z = -1.96, 1.96``.
+* A mean: the bias-corrected and accelerated bootstrap (BCa) [2]_. With ``B`` resampled means, ``z0`` the normal
+  quantile of the share below the mean, ``a`` the sixth of the skewness of the mean, the ends are the resampled
+  quantiles at ``Phi(z0 + (z0 + z) / (1 - a (z0 + z)))`` for ``z = -1.96, 1.96``.
 * A count of *distinct* things (unique, quality, scaffolds) or a cosine of counts. Drawing with replacement repeats
   molecules and so biases the statistic itself; the bootstrap does not bear it. Half-sampling draws ``m = n/2`` of ``n``
-  *without* replacement: the spread of a linear statistic over such draws is ``(1/m - 1/n)^(1/2)`` of one molecule's, which
-  for ``m = n/2`` is the spread at size ``n`` [3]_. The interval is the value plus and minus the normal quantile times it.
-  Uniqueness falls with ``n`` by definition: its interval is for this ``n``, and values at different ``n`` do not compare.
+  *without* replacement: the spread of a linear statistic over such draws is ``(1/m - 1/n)^(1/2)`` of one molecule's,
+  which for ``m = n/2`` is the spread at size ``n`` [3]_. The interval is the value plus and minus the normal quantile
+  times it. Uniqueness falls with ``n`` by definition: its interval is for this ``n``, and values at different ``n`` do
+  not compare.
 * A statistic over all pairs or over a covariance: the jackknife over ``g`` random groups, with Student's quantile on
   ``g - 1`` degrees of freedom; ``s^2 = (g - 1)/g sum_j (T_(j) - mean T)^2`` with group ``j`` left out of ``T_(j)``.
 
@@ -67,7 +68,9 @@ def wilson(successes: int, count: int, confidence: float = 0.95) -> Interval:
         If ``0 <= successes <= count``, ``count >= 1`` or ``0 < confidence < 1`` does not hold.
     """
     if count < 1 or not 0 <= successes <= count:
-        raise ConfigError(f"{successes} successes of {count} trials; expected 0 <= successes <= trials and a trial at least")
+        raise ConfigError(
+            f"{successes} successes of {count} trials; expected 0 <= successes <= trials and a trial at least"
+        )
     z = _normal_quantile(confidence)
     rate = successes / count
     centre = (rate + z * z / (2 * count)) / (1 + z * z / count)

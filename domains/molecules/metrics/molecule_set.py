@@ -7,12 +7,13 @@ index: with ``u`` the distinct strings and ``k`` the index, the set is ``u[k]``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
-from .descriptors import brics_fragments, flat_smiles, murcko_scaffold, physchem, properties
+from .descriptors import brics_fragments, flat_smiles, murcko_scaffold, properties
 from .filters import passes_moses, passes_pains
 from .fingerprints import morgan
 from .parallel import parallel_map
@@ -61,9 +62,9 @@ class MoleculeSet:
         rows = np.random.default_rng(seed).permutation(len(self))[:count]
         return MoleculeSet((self.smiles[row] for row in rows), self.workers)
 
-    def _map(self, function: partial | type | object) -> list:
+    def _map(self, function: Callable[[str], Any]) -> list[Any]:
         """Apply a function to each distinct string."""
-        return parallel_map(function, self.unique, self.workers)  # type: ignore[arg-type]
+        return parallel_map(function, self.unique, self.workers)
 
     @cached_property
     def fingerprints(self) -> np.ndarray:
@@ -89,11 +90,6 @@ class MoleculeSet:
     def flat(self) -> list[str]:
         """Distinct molecules with the stereo marks taken off, sorted."""
         return sorted(set(self._map(flat_smiles)))
-
-    @cached_property
-    def physchem(self) -> np.ndarray:
-        """Nine descriptors of GuacaMol of each molecule in `flat`, shape ``(len(flat), 9)``."""
-        return np.array(parallel_map(physchem, self.flat, self.workers), dtype=np.float64).reshape(-1, 9)
 
     def passes_moses(self, rules: tuple[str, ...]) -> np.ndarray:
         """Whether every molecule passes the filters of MOSES, shape ``(n,)``."""

@@ -6,9 +6,9 @@ empty string stand for an attempt that returned nothing. Two shares follow, and 
 * per attempt, ``valid / attempts``: what a user pays for,
 * per returned string, ``valid / returned``: what a sampler that drops its failures would show.
 
-RDKit calls a salt or two separate fragments valid, and an atom with unpaired electrons as well. *Connected* (one fragment)
-and *closed shell* (no radical electron) are therefore told apart. Strings are compared by RDKit's canonical SMILES, with
-stereo marks where there are any.
+RDKit calls a salt or two separate fragments valid, and an atom with unpaired electrons as well. *Connected* (one
+fragment) and *closed shell* (no radical electron) are therefore told apart. Strings are compared by RDKit's canonical
+SMILES, with stereo marks where there are any.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from typing import NamedTuple
 import numpy as np
 from rdkit import Chem, rdBase
 
-from .parallel import parallel_map
 from scidiff.errors import ConfigError, DataError
+
+from .parallel import parallel_map
 
 __all__ = ["Checked", "Verdict", "check", "judge"]
 
@@ -134,7 +135,9 @@ def check(smiles: Sequence[str | None], *, attempts: int | None = None, workers:
         raise DataError(f"smiles is the one string '{smiles[:40]}'; expected a list of SMILES strings, e.g. ['CCO']")
     total = len(smiles) if attempts is None else attempts
     if total < len(smiles):
-        raise ConfigError(f"attempts is {total} but {len(smiles)} strings came; attempts counts them all, so give at least that")
+        raise ConfigError(
+            f"attempts is {total} but {len(smiles)} strings came; attempts counts them all, so give at least that"
+        )
     verdicts = parallel_map(judge, list(smiles), workers)
     valid = [verdict for verdict in verdicts if verdict.canonical is not None]
     return Checked(

@@ -115,7 +115,11 @@ class Report:
             "versions": dict(self.versions),
         }
         train = None if self.train_rows is None else {name: asdict(metric) for name, metric in self.train_rows.items()}
-        return {**header, "metrics": {name: asdict(metric) for name, metric in self.rows.items()}, "training_set": train}
+        return {
+            **header,
+            "metrics": {name: asdict(metric) for name, metric in self.rows.items()},
+            "training_set": train,
+        }
 
     def to_json(self) -> str:
         """Return the report as JSON text."""

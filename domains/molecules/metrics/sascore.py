@@ -29,7 +29,7 @@ def _scorer() -> ModuleType:
     folder = Path(RDConfig.RDContribDir) / "SA_Score"
     if not (folder / "sascorer.py").is_file():
         raise MissingPackageError(
-            f"RDKit's SA_Score is not in {folder}; install the wheel of RDKit that carries it: pip install 'scidiff[molecules]'"
+            f"RDKit's SA_Score is not in {folder}; install the wheel of RDKit, which carries it: pip install rdkit"
         )
     sys.path.insert(0, str(folder))
     try:

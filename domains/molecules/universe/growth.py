@@ -96,6 +96,8 @@ def canonical(labels: np.ndarray, bonds: np.ndarray) -> np.ndarray:
         Shape ``(count,)``.
     """
     atoms = labels.shape[1]
+    if atoms == 1:
+        return encode(labels, bonds)
     place = _place_table(atoms)
     invariant = _invariant(labels, bonds, place)
     order = np.argsort(invariant, axis=1, kind="stable")

@@ -12,14 +12,11 @@ R. C. Read and R. J. Wilson, "An Atlas of Graphs", Oxford University Press 1998 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cache
 
 import numpy as np
 
 from .graphs import encode, pairs, valences
-
-if TYPE_CHECKING:
-    import networkx
 
 __all__ = ["decorate"]
 
@@ -39,22 +36,27 @@ def decorate(atoms: int, elements: str) -> np.ndarray:
     codes
         Shape ``(classes,)``. The representatives differ from those of `growth.grow`; the classes are the same.
     """
-    import networkx
-    from networkx.generators.atlas import graph_atlas_g
-
     valence = valences(elements)
-    found = []
-    for skeleton in graph_atlas_g():
-        degrees = [degree for _, degree in skeleton.degree()]
-        if len(degrees) == atoms and max(degrees) <= valence.max() and networkx.is_connected(skeleton):
-            found.append(_orbits(skeleton, valence))
+    found = [_orbits(atoms, edges, valence) for edges in _skeletons(atoms, int(valence.max()))]
     return np.concatenate(found)
 
 
-def _orbits(skeleton: networkx.Graph, valence: np.ndarray) -> np.ndarray:
+@cache
+def _skeletons(atoms: int, largest_degree: int) -> list[list[tuple[int, int]]]:
+    """Return the edges of every connected simple graph with bounded degrees."""
+    import networkx
+    from networkx.generators.atlas import graph_atlas_g
+
+    found = []
+    for graph in graph_atlas_g():
+        degrees = [degree for _, degree in graph.degree()]
+        if len(degrees) == atoms and max(degrees) <= largest_degree and networkx.is_connected(graph):
+            found.append(sorted((min(edge), max(edge)) for edge in graph.edges()))
+    return found
+
+
+def _orbits(atoms: int, edges: list[tuple[int, int]], valence: np.ndarray) -> np.ndarray:
     """Return the smallest code of each orbit of decorations of one skeleton."""
-    atoms = skeleton.number_of_nodes()
-    edges = sorted(tuple(sorted(edge)) for edge in skeleton.edges())
     labels, orders = _assignments(atoms, edges, valence)
     order_of = {edge: place for place, edge in enumerate(edges)}
     digits = np.concatenate([labels, orders], axis=1).astype(np.float64)

@@ -7,12 +7,12 @@ from math import factorial, log, prod
 
 import numpy as np
 import pytest
-from scipy.special import digamma
-
 from scidiff.domains.molecules.coverage import PlugIn, count_keys, coverage
 from scidiff.domains.molecules.coverage.entropy import _rest, delete_one, entropy_brackets, kl_from_uniform
 from scidiff.domains.molecules.coverage.floor import uniform_law
 from scidiff.domains.molecules.coverage.variation import chi2_from_uniform, tv_bounds, tv_plug_in
+from scipy.special import digamma
+
 from scidiff.errors import ConfigError, DataError
 
 UNEVEN = np.array([0.5, 0.3, 0.15, 0.05])
@@ -53,22 +53,24 @@ LAWS = {
 }
 
 
-@pytest.mark.parametrize("name", ["kl_plug_in", "tv_plug_in", "coverage", "unseen_coverage"])
-def test_floors_are_exact(name: str) -> None:
-    """Mean and deviation over all 5^6 outcomes of six uniform samples on five keys; round-off only."""
+def test_floors_are_exact() -> None:
+    """Mean and deviation over all outcomes of five uniform samples on five keys; round-off only."""
     law, train = np.full(5, 0.2), np.array([True, True, False, False, False])
-    report = coverage(np.array([2, 2, 1, 1, 0]), train)
-    mean, deviation = mean_and_deviation(6, law, lambda counts: getattr(coverage(counts, train), name).value)
-    assert getattr(report, name).floor == pytest.approx(mean, abs=1e-13)
-    assert getattr(report, name).floor_sd == pytest.approx(deviation, abs=1e-9)
+    reports = [(weight, coverage(counts, train)) for counts, weight in outcomes(5, law)]
+    for name in ("kl_plug_in", "tv_plug_in", "coverage", "unseen_coverage"):
+        found = [(weight, getattr(report, name)) for weight, report in reports]
+        mean = sum(weight * one.value for weight, one in found)
+        deviation = np.sqrt(sum(weight * (one.value - mean) ** 2 for weight, one in found))
+        assert found[0][1].floor == pytest.approx(mean, abs=1e-13)
+        assert found[0][1].floor_sd == pytest.approx(deviation, abs=1e-9)
 
 
 def test_a_floor_with_many_samples_is_that_of_chi_square() -> None:
     """2 n KL tends to a chi-square law with K - 1 degrees of freedom; the next term is of relative order K/n."""
-    size, count = 20, 200_000
+    size, count = 20, 20_000
     mean, deviation = uniform_law(count, size, lambda n: n * np.log(np.maximum(n, 1) * size / count) / count)
-    assert 2 * count * mean == pytest.approx(size - 1, rel=1e-3)
-    assert 2 * count * deviation == pytest.approx(np.sqrt(2 * (size - 1)), rel=1e-3)
+    assert 2 * count * mean == pytest.approx(size - 1, rel=3e-3)
+    assert 2 * count * deviation == pytest.approx(np.sqrt(2 * (size - 1)), rel=3e-3)
 
 
 @pytest.mark.parametrize("count", [2, 5, 8])
@@ -144,11 +146,11 @@ def test_chi_square_is_unbiased_and_total_variation_is_overstated() -> None:
 @pytest.mark.parametrize("name", LAWS)
 @pytest.mark.parametrize("count", [300, 1200])
 def test_intervals_cover(name: str, count: int) -> None:
-    """At 95 % over 200 repetitions; 0.88 is 4.5 binomial deviations below 95 %.
+    """At 95 % over 100 repetitions; 0.85 is 4.6 binomial deviations below 95 %.
 
     The interval of chi2 is asymptotic and the others are conservative by construction.
     """
-    size, repeats = 600, 200
+    size, repeats = 600, 100
     law = LAWS[name](size)
     positive = law[law > 0]
     truth = {
@@ -167,7 +169,7 @@ def test_intervals_cover(name: str, count: int) -> None:
         }
         for key, value in truth.items():
             hits[key] += found[key].low <= value + 1e-12 and value <= found[key].high + 1e-12
-    assert min(hits.values()) >= 0.88 * repeats, hits
+    assert min(hits.values()) >= 0.85 * repeats, hits
 
 
 @pytest.mark.parametrize("name", LAWS)

@@ -1,0 +1,64 @@
+"""Correctors leave the law at their time as it is: ``p_t G = p_t``, by enumeration."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from scidiff.errors import NumericalError
+from scidiff.process.kernels import Kernel, marginal, mask, uniform
+from scidiff.process.matrix_kernel import MatrixKernel
+from scidiff.sample.correctors import LooGibbs
+from scidiff.sample.ctmc import Ancestral, Psi
+from tests.core.test_kernels import banded
+from tests.truths.enumeration import Chain
+
+KERNELS = {"uniform": uniform(3), "marginal": marginal([0.5, 0.3, 0.2]), "banded": MatrixKernel(banded(3))}
+
+
+def gibbs(chain: Chain, t: float) -> Tensor:
+    """Transition matrix of one update at a random site, over all states."""
+    x = chain.states
+    times = torch.full(x.shape, t, dtype=torch.float64)
+    law = LooGibbs().probs(chain.process, chain.oracle.posterior(x, times), x, times)
+    rest = torch.nn.functional.one_hot(x, chain.kernel.states).double()
+    single = torch.zeros(len(x), len(x), dtype=torch.float64)
+    for site in range(chain.length):
+        here = torch.arange(chain.length) == site
+        single += chain.joint(torch.where(here[:, None], law, rest)) / chain.length
+    return single
+
+
+@pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS.keys())
+def test_gibbs_leaves_the_law(kernel: Kernel) -> None:
+    chain = Chain(kernel, 3)
+    for t in (0.05, 0.5, 0.9, 1.0):
+        law = chain.marginal(t)
+        assert torch.allclose(law @ gibbs(chain, t), law, rtol=0, atol=2e-15)
+
+
+def test_gibbs_is_in_detailed_balance_and_mixes() -> None:
+    chain = Chain(uniform(3), 3)
+    law, kernel = chain.marginal(0.4), gibbs(chain, 0.4)
+    flow = law.unsqueeze(1) * kernel
+    assert torch.allclose(flow, flow.mT, rtol=0, atol=2e-15)
+    point = torch.eye(len(law), dtype=torch.float64)[0]
+    assert float((point @ torch.linalg.matrix_power(kernel, 200) - law).abs().sum()) < 1e-6
+
+
+def test_gibbs_beats_steps_and_psi_at_equal_calls() -> None:
+    """64 calls each: 64 steps; 32 steps with an update after all but the last (63 calls); 64 steps of Psi."""
+    chain = Chain(uniform(3), 3)
+    plain = chain.tv(chain.grid(Ancestral().probs, 64))
+    corrected = chain.tv(chain.grid(Ancestral().probs, 32, after=lambda law, t: law @ gibbs(chain, t)))
+    mixed = chain.tv(chain.grid(Psi(0.95).probs, 64))
+    assert corrected < plain < mixed
+
+
+def test_gibbs_refuses_masks() -> None:
+    chain = Chain(mask(3), 2)
+    x = torch.tensor([[0, 3]])
+    t = torch.full((1, 2), 0.5, dtype=torch.float64)
+    with pytest.raises(NumericalError, match="not determined"):
+        LooGibbs().probs(chain.process, chain.oracle.posterior(x, t), x, t)
