@@ -30,6 +30,7 @@ from scipy.special import ndtri
 from torch import Tensor
 
 from scidiff.errors import ConfigError
+from scidiff.philox import words
 
 __all__ = ["Noise", "SharedNoise", "Source", "stream_id"]
 
@@ -89,13 +90,8 @@ class Noise:
 
     def bits(self, shape: Sequence[int], *, step: int, stream: str) -> np.ndarray:
         """Raw 64-bit words of shape ``(len(self), *shape)``."""
-        size = math.prod(shape)
-        words = np.empty((len(self), size), dtype=np.uint64)
-        counter = [0, stream_id(stream + self.scope), step, 0]
-        for row, sample in enumerate(self.samples):
-            generator = np.random.Philox(key=[self.seed, int(sample)], counter=counter)
-            words[row] = generator.random_raw(size)
-        return words.reshape(len(self), *shape)
+        drawn = words(self.seed, self.samples, stream_id(stream + self.scope), step, math.prod(shape))
+        return drawn.reshape(len(self), *shape)
 
     def uniform(self, shape: Sequence[int] = (), *, step: int, stream: str) -> Tensor:
         """Uniform draws in the open interval (0, 1), float64, shape ``(len(self), *shape)``.
@@ -109,8 +105,8 @@ class Noise:
         stream
             Name of the purpose, e.g. ``"prior/atoms"``; streams are independent of each other.
         """
-        words = self.bits(shape, step=step, stream=stream)
-        return torch.from_numpy(((words >> np.uint64(11)).astype(np.float64) + 0.5) * _TWO_53)
+        bits = self.bits(shape, step=step, stream=stream)
+        return torch.from_numpy(((bits >> np.uint64(11)).astype(np.float64) + 0.5) * _TWO_53)
 
     def normal(self, shape: Sequence[int] = (), *, step: int, stream: str) -> Tensor:
         """Draw standard normals, float64, shape ``(len(self), *shape)``; parameters as in `uniform`."""

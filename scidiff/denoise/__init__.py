@@ -2,6 +2,14 @@
 
 from scidiff.denoise.dataset import DatasetDenoiser, SubsetDenoiser
 from scidiff.denoise.denoiser import Denoiser
+from scidiff.denoise.enumerated import Enumerated, markov_chain
 from scidiff.denoise.mixture import GaussianMixture
 
-__all__ = ["DatasetDenoiser", "Denoiser", "GaussianMixture", "SubsetDenoiser"]
+__all__ = [
+    "DatasetDenoiser",
+    "Denoiser",
+    "Enumerated",
+    "GaussianMixture",
+    "SubsetDenoiser",
+    "markov_chain",
+]

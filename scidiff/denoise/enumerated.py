@@ -128,7 +128,7 @@ class Enumerated:
         """Sum the table over all sites but one, for each site in turn, ``(batch, d, K)``."""
         out = []
         for kept in range(self.length):
-            table = self.law.expand(len(likelihood), *self.law.shape)
+            table = self.law.to(likelihood).expand(len(likelihood), *self.law.shape)
             for site in range(self.length - 1, -1, -1):
                 if site != kept:
                     axis = 1 + site

@@ -212,3 +212,19 @@ def test_factors_of_a_product() -> None:
     logits = {"atoms": torch.zeros(5, 4, 3), "bonds": torch.zeros(5, 6, 3)}
     m = product.convert(logits, Kind.LOGITS, x, {"atoms": 0.9, "bonds": 0.5})
     assert m["bonds"].shape == (5, 6, 3)
+
+
+@pytest.mark.gpu
+@EACH
+def test_a_gpu_gives_what_the_cpu_gives(kernel: Kernel) -> None:
+    """Same formulas in float64; sums of at most D terms in another order."""
+    process, x0, x_t, t, logits = batch(kernel)
+    there = [part.cuda() for part in (x0, x_t, t, logits)]
+    m, m_there = (process.convert(part[3], Kind.LOGITS, part[1], part[2]) for part in ((x0, x_t, t, logits), there))
+    assert torch.allclose(m_there.exp().cpu(), m.exp(), rtol=0, atol=1e-13)
+    step = process.step_probs(m_there, there[1], there[2], 0.5 * there[2]).cpu()
+    assert torch.allclose(step, process.step_probs(m, x_t, t, 0.5 * t), rtol=0, atol=1e-13)
+    bound = process.nelbo(m_there, there[0], there[1], there[2]).cpu()
+    assert torch.allclose(bound, process.nelbo(m, x0, x_t, t), rtol=1e-9, atol=1e-9)
+    noise = Noise.range(0, 8)
+    assert torch.equal(process.noise(there[0], there[2], noise).cpu(), process.noise(x0, t, noise))

@@ -46,9 +46,7 @@ def test_step_of_the_posterior_is_the_bridge_of_the_leave_one_out_posterior(kern
     loo = chain.oracle.leave_one_out(chain.states, t)
     assert torch.allclose(step, bridge(chain.process, loo.exp(), chain.states, t, s), rtol=0, atol=2e-15)
     assert torch.allclose(chain.process.leave_one_out(m, chain.states, t), loo, rtol=0, atol=1e-12)
-    assert torch.allclose(
-        chain.process.convert(loo, Kind.LOO_LOGITS, chain.states, t), m, rtol=0, atol=1e-12
-    )
+    assert torch.allclose(chain.process.convert(loo, Kind.LOO_LOGITS, chain.states, t), m, rtol=0, atol=1e-12)
 
 
 def test_the_posterior_plugged_in_never_converges() -> None:

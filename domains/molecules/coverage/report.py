@@ -117,8 +117,8 @@ def _checked(counts: np.ndarray, train: np.ndarray, level: float) -> tuple[np.nd
         raise ConfigError(f"level is {level}; expected a number between 0 and 1, e.g. 0.95")
     if counts.ndim != 1 or len(counts) < 2 or counts.dtype.kind not in "iu" or counts.min() < 0:
         raise DataError(
-            f"counts have shape {counts.shape} and type {counts.dtype}; expected non-negative integers, one for each of "
-            "two or more keys"
+            f"counts have shape {counts.shape} and type {counts.dtype}; expected non-negative integers, one for each "
+            "of two or more keys"
         )
     if train.shape != counts.shape or train.dtype != bool or train.all():
         raise DataError(

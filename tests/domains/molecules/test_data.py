@@ -104,7 +104,7 @@ def test_files_that_cannot_be_read_are_errors(tmp_path: Path) -> None:
 
 
 def test_the_neutral_row_rule_and_its_counts() -> None:
-    """Nine rows: one does not parse, two are charged, two have fragments, one is a radical; four neutral, two distinct."""
+    """One row does not parse, two are charged, two have fragments, one is a radical; four are neutral, two distinct."""
     smiles, report = clean(ROWS)
     assert smiles == ["CCO", "CC(N)O"]
     assert (report.rows, report.parsed, report.unique) == (9, 8, 6)

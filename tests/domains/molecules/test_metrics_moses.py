@@ -65,7 +65,9 @@ def test_synthetic_accessibility_is_the_one_shipped_with_rdkit():
     rows = [line.split() for line in table.read_text().splitlines()[1:]]
     assert len(rows) == 100
     for smiles, *_, score in rows:
-        assert sa_score(Chem.MolFromSmiles(smiles)) == pytest.approx(float(score), abs=1e-3)  # printed with three digits
+        assert sa_score(Chem.MolFromSmiles(smiles)) == pytest.approx(
+            float(score), abs=1e-3
+        )  # printed with three digits
 
 
 def test_squares_are_averaged_molecule_by_molecule(report):
