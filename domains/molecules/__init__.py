@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from .metrics import evaluate as evaluate
     from .model import MoleculeModel as MoleculeModel
     from .model import load as load
+    from .recipes import train as train
     from .samples import MoleculeSamples as MoleculeSamples
     from .scaffold import Scaffold as Scaffold
     from .validation import validate as validate
 
-__all__ = ["DOMAIN", "MoleculeModel", "MoleculeSamples", "Scaffold", "evaluate", "load", "validate"]
+__all__ = ["DOMAIN", "MoleculeModel", "MoleculeSamples", "Scaffold", "evaluate", "load", "train", "validate"]
 
 _LAZY = {
     "MoleculeModel": "model",
@@ -31,6 +32,7 @@ _LAZY = {
     "Scaffold": "scaffold",
     "evaluate": "metrics",
     "load": "model",
+    "train": "recipes",
     "validate": "validation",
 }
 

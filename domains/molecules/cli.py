@@ -123,23 +123,23 @@ def train(
     max_minutes: Annotated[float | None, typer.Option(help="Stop, resumable, after this time.")] = None,
 ) -> None:
     """Train a model, or go on with a run that was interrupted."""
-    from scidiff.train import Precision, TrainConfig
-    from scidiff.train import train as run
+    from scidiff.train import Precision
 
-    from .recipes import build_task, training_data
+    from .recipes import train as run
 
-    task = build_task(training_data(data), size, batch_size=batch_size, seed=seed)
-    config = TrainConfig(
+    result = run(
+        data,
+        out,
+        size=size,
         steps=steps,
+        batch_size=batch_size,
         learning_rate=learning_rate,
-        warmup=min(500, steps // 10),
-        precision=Precision.FLOAT32 if float32 else Precision.BF16,
         seed=seed,
-        checkpoint_every=500,
-        validate_every=1000,
+        precision=Precision.FLOAT32 if float32 else Precision.BF16,
         threads=threads,
+        devices=devices,
+        max_seconds=None if max_minutes is None else 60 * max_minutes,
     )
-    result = run(task, config, out, devices=devices, max_seconds=None if max_minutes is None else 60 * max_minutes)
     print(result.model)
 
 

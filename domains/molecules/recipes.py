@@ -16,6 +16,8 @@ from rdkit import __version__ as rdkit_version
 from scidiff.errors import ConfigError, DataError, UnknownNameError
 from scidiff.io.progress import track
 from scidiff.nets.graph_transformer import GraphTransformerConfig
+from scidiff.train import Precision, TrainConfig, TrainResult
+from scidiff.train import train as run
 
 from .data import DATASETS, load, read_smiles
 from .datasets.splits import split_by_hash
@@ -24,7 +26,7 @@ from .network import GraphDenoiserConfig
 from .training import MoleculeTask, smiles_hash
 from .vocabulary import Bond, Vocabulary
 
-__all__ = ["SIZES", "TrainingData", "build_task", "evaluation_data", "training_data"]
+__all__ = ["SIZES", "TrainingData", "build_task", "evaluation_data", "train", "training_data"]
 
 SIZES = MappingProxyType(
     {
@@ -154,3 +156,53 @@ def build_task(
         "rdkit": rdkit_version,
     }
     return MoleculeTask(train, valid, vocabulary, config, facts, batch_size, given_share, seed)
+
+
+def train(
+    data: str,
+    folder: str | Path,
+    *,
+    size: str = "small",
+    steps: int = 14000,
+    batch_size: int = 256,
+    learning_rate: float = 1e-3,
+    seed: int = 0,
+    precision: Precision = Precision.BF16,
+    threads: int | None = None,
+    devices: int = 1,
+    max_seconds: float | None = None,
+) -> TrainResult:
+    """Train a model, or go on with a run that was interrupted; ``load(result.model)`` reads it.
+
+    Parameters
+    ----------
+    data
+        Name of a data set, or path of a SMILES file.
+    folder
+        Folder of the run: checkpoint, log, and at the end the model file with its card.
+    size
+        A key of `SIZES`.
+    steps, batch_size, learning_rate, seed, precision, threads
+        See `scidiff.train.TrainConfig`; a batch is for one process.
+    devices, max_seconds
+        See `scidiff.train.train`.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such data set or size.
+    ConfigError
+        If the folder holds a run with other settings.
+    """
+    task = build_task(training_data(str(data)), size, batch_size=batch_size, seed=seed)
+    config = TrainConfig(
+        steps=steps,
+        learning_rate=learning_rate,
+        warmup=min(500, steps // 10),
+        precision=precision,
+        seed=seed,
+        checkpoint_every=500,
+        validate_every=1000,
+        threads=threads,
+    )
+    return run(task, config, folder, devices=devices, max_seconds=max_seconds)

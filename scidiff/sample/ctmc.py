@@ -12,9 +12,9 @@ draws by inverse CDF and with which tests build exact transition matrices. All l
 From the exact law at ``t`` every one of the linear laws leads to the exact marginal of each site at ``s``; what a step
 loses is the dependence between the sites that move in it. Only few move in a short step of `Ancestral`, and the loss
 vanishes as 1/steps. `ProjectAndNoise` redraws all sites in every step. It has the wrong joint law at every noise level,
-but forgets it as long as sites still change: with ``1 - a ~ t^p`` a run of N equal steps stops to mix where ``N t^p t``
-is about 1, and is left with the error ``t^p`` of that level, ``N^{-p/(p+1)}`` (derived here and confirmed by enumeration
-with an exact denoiser; what it gains against the errors of a learned one is another matter).
+but forgets it as long as sites still change: with ``1 - a ~ t^p`` a run of N equal steps stops to mix where
+``N t^(p+1)`` is about 1, and is left with the error of that level, ``t^p = N^(-p/(p+1))``. This order is derived here
+and confirmed by enumeration with an exact denoiser; what the rule repairs of a learned one's errors is another matter.
 """
 
 from __future__ import annotations
@@ -124,8 +124,9 @@ class Ancestral(SiteRule):
 class TauLeaping(SiteRule):
     """At most one jump per site, at the reverse rates of ``t`` frozen over the step.
 
-    A step to ``s = 0`` draws from ``F``. In any other a site jumps with probability ``1 - exp(-(t - s) sum_y u(y))``, to ``y`` in proportion to ``u(y)``: the Poisson leap
-    of the reference for classes without an order, where two jumps of one site in one step mean nothing.
+    A step to ``s = 0`` draws from ``F``. In any other a site jumps with probability ``1 - exp(-(t - s) sum_y u(y))``,
+    to ``y`` in proportion to ``u(y)``: the Poisson leap of the reference for classes without an order, where two jumps
+    of one site in one step mean nothing.
     """
 
     label: ClassVar[str] = "consistent(1)"

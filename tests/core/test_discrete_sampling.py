@@ -34,6 +34,7 @@ from scidiff.sample.plans import Confidence, EntropyBounded, FirstHitting, InfoG
 from scidiff.sample.state import RunState
 from scidiff.spaces import Categorical
 from tests.truths.enumeration import Chain
+from tests.truths.test_correctors import gibbs
 from tests.truths.test_discrete_enumeration import unmask_confident
 
 COUNT, LIMIT = 1000, 26 + 6 * 7.2
@@ -101,8 +102,6 @@ def test_gibbs_samples_its_enumerated_law_and_books_its_calls() -> None:
     steps = 4
     state = sample(MIXED, Ancestral(), Grid(uniform_grid(steps)), correctors=(LooGibbs(3),))
     assert bool((state.calls == steps + 3 * (steps - 1)).all())
-    from tests.truths.test_correctors import gibbs
-
     law = MIXED.grid(Ancestral().probs, steps, after=lambda law, t: law @ torch.linalg.matrix_power(gibbs(MIXED, t), 3))
     assert pearson(state.x, law, 3) < LIMIT
 

@@ -62,10 +62,11 @@ def test_conversions_are_the_definitions(schedule):
     x_t = alpha * x0 + sigma * eps
     assert torch.equal(x_t, process.noise(x0, t, Noise.range(0, 6)))
     a, b = schedule.velocity(t)
-    tolerance = {"rtol": 1e-9, "atol": 1e-12}
-    assert torch.allclose(process.target(x0, x_t, t, Kind.EPS), eps, **tolerance)
-    assert torch.allclose(process.target(x0, x_t, t, Kind.SCORE), -eps / sigma, **tolerance)
-    assert torch.allclose(process.target(x0, x_t, t, Kind.V), a * x0 + b * eps, **tolerance)
+    # x - alpha x_0 cancels where sigma is small: what is left of x has 4 ulp
+    lost = 4 * 2.0**-52 * (1 + x_t.abs() / sigma)
+    assert bool(((process.target(x0, x_t, t, Kind.EPS) - eps).abs() <= lost).all())
+    assert bool(((process.target(x0, x_t, t, Kind.SCORE) + eps / sigma).abs() <= 2 * lost / sigma).all())
+    assert bool(((process.target(x0, x_t, t, Kind.V) - (a * x0 + b * eps)).abs() <= lost * (2 + a.abs() + b)).all())
     assert process.target(x0, x_t, t) is x0
     for kind in (Kind.EPS, Kind.V, Kind.SCORE):
         m = process.convert(process.target(x0, x_t, t, kind), kind, x_t, t)

@@ -79,7 +79,7 @@ def test_row_column_entry_and_mix_are_parts_of_the_matrix(kernel: Kernel) -> Non
 
 @EACH
 def test_rate_is_the_derivative(kernel: Kernel) -> None:
-    """``(Q_{t+h|t-h} - I) / 2h = R + h R^2 + O(h^2 R^3) + O(1e-16 / h)``; at h = 1e-6 and |R| < 10 the rest is < 1e-8."""
+    """``(Q_{t+h|t-h} - I) / 2h = R + h R^2 + O(h^2 R^3) + O(1e-16 / h)``; at h = 1e-6, |R| < 10 the rest is < 1e-8."""
     t, h = at(0.4), 1e-6
     change = (kernel.matrix(t + h, t - h) - torch.eye(kernel.states, dtype=torch.float64)) / (2 * h)
     rate = kernel.rate(t)
@@ -92,7 +92,7 @@ def test_rate_is_the_derivative(kernel: Kernel) -> None:
 
 @EACH
 def test_draw_follows_the_row(kernel: Kernel) -> None:
-    """A midpoint grid of N uniforms gives frequencies within (n + 1)/N of the law, whatever the order of the classes."""
+    """A midpoint grid of N uniforms gives frequencies within a few 1/N of the law, one for each interval of a class."""
     count, s, t = 20_000, at(0.15), at(0.7)
     u = (torch.arange(count, dtype=torch.float64) + 0.5) / count
     for state in range(kernel.states):

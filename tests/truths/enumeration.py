@@ -58,7 +58,7 @@ class Chain:
         """Exact law of ``x_t`` over all states."""
         noisy = self.law
         matrix = self.kernel.matrix(torch.tensor(t, dtype=torch.float64))[: self.kernel.clean]
-        for site in range(self.length):
+        for _ in range(self.length):
             noisy = torch.tensordot(noisy, matrix, dims=([0], [0]))
         return noisy.flatten()
 
@@ -91,7 +91,7 @@ class Chain:
                 law = after(law, s)
         return law
 
-    def run_state(self, law: Tensor, values: dict[str, Tensor] | None = None) -> tuple[RunState, Tensor, Tensor]:
+    def run_state(self, law: Tensor) -> tuple[RunState, Tensor, Tensor]:
         """Reachable states of a mask process with the mask as time, their probabilities, and the exact prediction."""
         rows = torch.nonzero(law > 0).squeeze(1)
         x = self.states[rows]

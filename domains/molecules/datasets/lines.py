@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from scidiff.errors import DataError, IntegrityError
 from scidiff.io.files import atomic_write, sha256_lines
@@ -41,7 +42,7 @@ def write_lines(path: str | Path, lines: Sequence[str], header: Mapping[str, obj
         file.writelines(f"{line}\n" for line in lines)
 
 
-def read_lines(path: str | Path) -> tuple[list[str], dict[str, object]]:
+def read_lines(path: str | Path) -> tuple[list[str], dict[str, Any]]:
     """Read what `write_lines` wrote.
 
     Parameters

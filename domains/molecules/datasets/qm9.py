@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from scidiff.errors import DataError, MissingPackageError
 from scidiff.io.files import atomic_write, cache_folder, data_folder, sha256_file
@@ -28,7 +29,7 @@ from .splits import split_by_hash
 
 __all__ = ["QM9_SPLITS", "CleanedList", "clean_qm9", "qm9_path", "qm9_split"]
 
-QM9_SPLITS = ("all", "train", "valid", "test")
+QM9_SPLITS: tuple[str, ...] = ("all", "train", "valid", "test")
 _FRACTIONS = (0.8, 0.1, 0.1)
 _TABLE = "qm9_smiles.csv"
 
@@ -133,7 +134,7 @@ def clean_qm9(folder: str | Path | None = None, progress: bool = True) -> Cleane
     kept = cache_folder() / "molecules" / f"qm9-{digest[:16]}-rdkit{__version__}.txt"
     if kept.exists():
         smiles, header = read_lines(kept)
-        return CleanedList(smiles, CleaningReport(**header["report"]), digest)
+        return CleanedList(smiles, _report(header, kept), digest)
     rows = list(_rows(source))
     smiles, report = clean(track(rows, len(rows), "cleaning QM9", progress))
     header = {"title": "QM9, neutral rows", "source_sha256": digest, "rdkit": __version__, "report": asdict(report)}
@@ -142,6 +143,14 @@ def clean_qm9(folder: str | Path | None = None, progress: bool = True) -> Cleane
     except DataError as error:
         warnings.warn(f"the cleaned list is used but not kept: {error}", stacklevel=2)
     return CleanedList(smiles, report, digest)
+
+
+def _report(header: dict[str, Any], kept: Path) -> CleaningReport:
+    """Return the counts that the header of a kept list states."""
+    try:
+        return CleaningReport(**header["report"])
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{kept} does not state the counts of its cleaning; delete it to make it anew") from error
 
 
 def _rows(source: Path) -> Iterator[str]:

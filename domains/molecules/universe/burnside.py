@@ -76,7 +76,7 @@ def _fixed(cycles: tuple[int, ...], valence: np.ndarray) -> int:
     table = np.zeros((room,) * len(cycles), dtype=np.int64)
     table[(0,) * len(cycles)] = 1
     for taken in _orbits(cycles):
-        table = sum(_shift(table, [order * step for step in taken]) for order in range(_LARGEST_ORDER + 1))
+        table = np.sum([_shift(table, [order * step for step in taken]) for order in range(_LARGEST_ORDER + 1)], axis=0)
     weight = np.array([(valence >= bonds).sum() for bonds in range(room)], dtype=np.int64)
     for _ in cycles:
         table = np.tensordot(weight, table, axes=(0, 0))

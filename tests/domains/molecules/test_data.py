@@ -181,6 +181,9 @@ def test_qm9_from_a_table(tmp_path: Path, cache: Path) -> None:
     kept = list((cache / "molecules").glob("qm9-*"))
     assert len(kept) == 1
     assert clean_qm9(table, progress=False) == first
+    write_lines(kept[0], first.smiles, {})
+    with pytest.raises(DataError, match="does not state the counts"):
+        clean_qm9(table, progress=False)
     written(table, "\n".join(["smiles", "N"]))
     assert clean_qm9(table, progress=False).smiles == ["N"]
     parts = [load("qm9", split, folder=table, progress=False) for split in ("all", "train", "valid", "test")]
