@@ -8,7 +8,7 @@ and only the raw 64-bit words are used here, so that
 * a longer event begins with the draws of a shorter one (padding changes nothing),
 * a rejected, repeated or parallel step sees the same noise again.
 
-Uniforms are ``u = (k + 1/2) / 2^53`` with ``k`` the upper 53 bits, hence ``0 < u < 1`` strictly; normals are
+Uniforms are ``u = (k + 1/2) / 2^52`` with ``k`` the upper 52 bits, exact in float64, hence ``0 < u < 1``; normals are
 ``Phi^-1(u)``. All draws are float64 and made on the CPU.
 
 References
@@ -34,7 +34,7 @@ from scidiff.philox import words
 
 __all__ = ["Noise", "SharedNoise", "Source", "stream_id"]
 
-_TWO_53 = 2.0**-53
+_ULP = 2.0**-52
 
 
 class Source(Protocol):
@@ -106,7 +106,7 @@ class Noise:
             Name of the purpose, e.g. ``"prior/atoms"``; streams are independent of each other.
         """
         bits = self.bits(shape, step=step, stream=stream)
-        return torch.from_numpy(((bits >> np.uint64(11)).astype(np.float64) + 0.5) * _TWO_53)
+        return torch.from_numpy(((bits >> np.uint64(12)).astype(np.float64) + 0.5) * _ULP)
 
     def normal(self, shape: Sequence[int] = (), *, step: int, stream: str) -> Tensor:
         """Draw standard normals, float64, shape ``(len(self), *shape)``; parameters as in `uniform`."""
@@ -172,7 +172,7 @@ class SharedNoise:
         """Uniform draws in the open interval (0, 1), float64."""
         device = self.generator.device
         u = torch.rand((self.count, *shape), generator=self.generator, dtype=torch.float64, device=device)
-        return u.clamp_(_TWO_53 / 2, 1 - _TWO_53 / 2)
+        return u.clamp_(_ULP / 2, 1 - _ULP / 2)
 
     def normal(self, shape: Sequence[int] = (), *, step: int = 0, stream: str = "") -> Tensor:
         """Draw standard normals, float64."""

@@ -161,7 +161,7 @@ class MoleculeModel:
         batch_size: int = 256,
         first: int = 0,
         rule: SiteRule | None = None,
-        bonds_until: float = 1.0,
+        bonds_until: float = 0.0,
         progress: Callable[[int], None] | None = None,
     ) -> MoleculeSamples:
         """Draw molecules; every one is connected, sanitizable and closed-shell, and contains the scaffold.

@@ -77,23 +77,29 @@ def download(
     with locked(path.with_name(f".{name}.lock")):
         if path.exists():
             return _checked(path, sha256)
-        part = path.with_name(f"{name}.part")
-        reasons: dict[str, str] = {}
-        wrong = False
-        for url in urls:
-            try:
-                _fetch(url, part, sha256, progress, limit, timeout)
-            except DataError:
-                raise
-            except _WrongFile as error:
-                reasons[url] = str(error)
-                wrong = True
-            except _NETWORK as error:
-                reasons[url] = str(getattr(error, "reason", "") or error or type(error).__name__)
-            else:
-                os.replace(part, path)
-                return path
-        raise _refusal(path, reasons, wrong)
+        _from_mirrors(urls, path, sha256, progress, limit, timeout)
+    return path
+
+
+def _from_mirrors(urls: Sequence[str], path: Path, sha256: str, progress: bool, limit: int, timeout: float) -> None:
+    """Try the mirrors in turn and give the file its name, or say what each of them did."""
+    part = path.with_name(f"{path.name}.part")
+    reasons: dict[str, str] = {}
+    wrong = False
+    for url in urls:
+        try:
+            _fetch(url, part, sha256, progress, limit, timeout)
+        except DataError:
+            raise
+        except _WrongFile as error:
+            reasons[url] = str(error)
+            wrong = True
+        except _NETWORK as error:
+            reasons[url] = str(getattr(error, "reason", "") or error or type(error).__name__)
+        else:
+            os.replace(part, path)
+            return
+    raise _refusal(path, reasons, wrong)
 
 
 def _checked(path: Path, sha256: str) -> Path:

@@ -22,6 +22,7 @@ References
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -154,7 +155,7 @@ class LevelKernel(Kernel):
         """Weights of ``Q_0..Q_n`` in the rate matrix: they sum to 0."""
         t = torch.as_tensor(t, dtype=torch.float64)
         logs = [survival.slope(t) / survival.value(t) for survival in self.survivals]
-        return [logs[0], *(later - earlier for earlier, later in zip(logs, logs[1:], strict=False)), -logs[-1]]
+        return [logs[0], *(later - earlier for earlier, later in itertools.pairwise(logs)), -logs[-1]]
 
     def row(self, x: Tensor, t: Tensor, s: Tensor | float = 0.0) -> Tensor:
         """Law ``Q_{t|s}[x, :]`` of the later state."""

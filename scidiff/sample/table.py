@@ -137,6 +137,7 @@ class Table:
                     f"row {i} of table '{self.name}' moves a constant m = 1 to {mean:.12g} with noise {std:.12g}; "
                     f"expected {self.alpha[i + 1]:.12g} with {self.sigma[i + 1]:.12g}; label it biased, or mend it"
                 )
+            noise[i + 1] *= self.sigma[i + 1] / std if std > 0 else 0.0
 
     def _check_order(self) -> None:
         """Compare with exact solutions for polynomial predictions; needs steps of less than 1/2 in `lam`."""

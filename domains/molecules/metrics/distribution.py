@@ -173,6 +173,7 @@ def _count_similarity(
         settings = {"seed": context.seed, "repeats": context.repeats, "confidence": context.confidence}
         interval = half_sampling(similarity, value, len(index), **settings)
         interval = interval.clip() if np.isfinite(interval.low) else None
+        note += "" if interval else "; no interval, because a half of the molecules has none to count"
     return Metric.of(value, interval, len(index), note)
 
 

@@ -70,7 +70,7 @@ def statistics_path(smiles: Iterable[str], seed: int, folder: Path | None = None
     path
         The name that the statistics of exactly this set have.
     """
-    header = ["chemnet moments 1", package_version("fcd_torch"), str(GROUPS), str(seed)]
+    header = ["chemnet moments 2", package_version("fcd_torch"), str(GROUPS), str(seed)]
     name = sha256_lines([*header, *smiles])[:40]
     return (cache_folder() if folder is None else Path(folder)) / "fcd" / f"{name}.npz"
 
@@ -94,8 +94,9 @@ def save_statistics(path: Path, parts: Sequence[Moments]) -> None:
         np.savez(
             file,
             count=np.array([part.count for part in parts], dtype=np.int64),
+            rows=np.array([len(part.factor) for part in parts], dtype=np.int64),
             mean=np.stack([part.mean for part in parts]),
-            covariance=np.stack([part.covariance for part in parts]),
+            factor=np.concatenate([part.factor for part in parts]),
         )
 
 
@@ -119,18 +120,19 @@ def load_statistics(path: Path) -> tuple[Moments, ...]:
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            count, mean, covariance = arrays["count"], arrays["mean"], arrays["covariance"]
+            count, rows, mean, factor = (arrays[name] for name in ("count", "rows", "mean", "factor"))
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise IntegrityError(
             f"cached statistics {path} cannot be read ({error}); delete the file to compute them again"
         ) from error
-    shapes = (count.shape, mean.shape, covariance.shape)
-    expected = ((GROUPS,), (GROUPS, DIMENSION), (GROUPS, DIMENSION, DIMENSION))
-    if shapes != expected or not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+    shapes = (count.shape, rows.shape, mean.shape, factor.shape)
+    expected = ((GROUPS,), (GROUPS,), (GROUPS, DIMENSION), (int(rows.sum()), DIMENSION))
+    if shapes != expected or not (np.isfinite(mean).all() and np.isfinite(factor).all()):
         raise IntegrityError(
             f"cached statistics {path} have shapes {shapes}; expected finite {expected}: delete the file"
         )
-    return tuple(Moments(int(n), m, c) for n, m, c in zip(count, mean, covariance, strict=True))
+    factors = np.split(factor, np.cumsum(rows)[:-1])
+    return tuple(Moments(int(n), m, part) for n, m, part in zip(count, mean, factors, strict=True))
 
 
 def set_statistics(

@@ -4,10 +4,11 @@ For ``N(m1, C1)`` and ``N(m2, C2)`` [1]_
 
     d^2 = |m1 - m2|^2 + tr C1 + tr C2 - 2 tr (C1^(1/2) C2 C1^(1/2))^(1/2).
 
-The last trace is the nuclear norm of ``F1^T F2`` for any factors ``C = F F^T``. The factors come from a symmetric
-eigen-decomposition with negative round-off set to zero, and the nuclear norm from singular values. So every step is
-backward stable in float64, singular covariances (fewer molecules than dimensions) need no added diagonal, and nothing
-can turn complex; a matrix square root of the non-symmetric product ``C1 C2`` has neither property.
+The last trace is the nuclear norm of ``R1 R2^T`` for any matrices with ``R^T R = C``. Here ``R`` is the triangular
+factor of a QR decomposition of the centred sample (divided by ``(n - 1)^(1/2)`` in the end), so that no covariance is
+ever formed: every step is backward stable in float64, the condition number is not squared, singular covariances (fewer
+molecules than dimensions) need no added diagonal, and nothing can turn complex. A matrix square root of ``C1 C2`` has
+none of that.
 
 **Bias.** With means and covariances estimated from ``n`` and ``N`` draws, the expectation is ``d^2_inf + c_1 x + c_2
 x^2 + ...`` in ``x = 1/f``, for the share ``f`` of both sets that is used. Through the values at ``f = 1, 1/2, 1/4``
@@ -48,7 +49,7 @@ GROUPS = 8
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Size, mean and covariance of a sample.
+    """Size, mean and scatter of a sample.
 
     Parameters
     ----------
@@ -56,13 +57,18 @@ class Moments:
         Size ``n``.
     mean
         Mean, float64, shape ``(d,)``.
-    covariance
-        Unbiased covariance (divisor ``n - 1``), float64, shape ``(d, d)``.
+    factor
+        Matrix ``R`` with ``R^T R = sum (x - mean)(x - mean)^T``, float64, shape ``(rows, d)``, ``rows <= max(d, n)``.
     """
 
     count: int
     mean: np.ndarray
-    covariance: np.ndarray
+    factor: np.ndarray
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Unbiased covariance (divisor ``n - 1``), shape ``(d, d)``."""
+        return self.factor.T @ self.factor / (self.count - 1)
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,7 @@ def moments(values: np.ndarray) -> Moments:
     Returns
     -------
     moments
-        Size, mean and covariance.
+        Size, mean and scatter.
 
     Raises
     ------
@@ -109,8 +115,7 @@ def moments(values: np.ndarray) -> Moments:
         raise ShapeError(f"values have shape {values.shape}; expected (n, d) with n >= 2 to estimate a covariance")
     values = np.asarray(values, dtype=np.float64)
     mean = values.mean(axis=0)
-    centred = values - mean
-    return Moments(len(values), mean, centred.T @ centred / (len(values) - 1))
+    return Moments(len(values), mean, _compress(values - mean))
 
 
 def merge(parts: Sequence[Moments]) -> Moments:
@@ -128,11 +133,13 @@ def merge(parts: Sequence[Moments]) -> Moments:
     """
     count = sum(part.count for part in parts)
     mean = sum(part.count * part.mean for part in parts) / count
-    scatter = np.zeros_like(parts[0].covariance)
-    for part in parts:
-        shift = part.mean - mean
-        scatter += (part.count - 1) * part.covariance + part.count * np.outer(shift, shift)
-    return Moments(count, mean, scatter / (count - 1))
+    shifts = [np.sqrt(part.count) * (part.mean - mean)[None] for part in parts]
+    return Moments(count, mean, _compress(np.concatenate([*(part.factor for part in parts), *shifts])))
+
+
+def _compress(rows: np.ndarray) -> np.ndarray:
+    """Return at most as many rows as columns with the same product ``R^T R``."""
+    return np.linalg.qr(rows, mode="r") if len(rows) > rows.shape[1] else rows
 
 
 def frechet_distance(first: Moments, second: Moments) -> float:
@@ -158,16 +165,9 @@ def frechet_distance(first: Moments, second: Moments) -> float:
             f"means have shapes {first.mean.shape} and {second.mean.shape}; expected one dimension for both"
         )
     shift = first.mean - second.mean
-    factors = _factor(first.covariance).T @ _factor(second.covariance)
-    overlap = np.linalg.svd(factors, compute_uv=False).sum()
-    distance = shift @ shift + np.trace(first.covariance) + np.trace(second.covariance) - 2 * overlap
-    return max(float(distance), 0.0)
-
-
-def _factor(covariance: np.ndarray) -> np.ndarray:
-    """Matrix ``F`` with ``F F^T`` the given positive semi-definite one."""
-    values, vectors = np.linalg.eigh(covariance)
-    return vectors * np.sqrt(np.clip(values, 0.0, None))
+    one, other = (each.factor / np.sqrt(each.count - 1) for each in (first, second))
+    overlap = np.linalg.svd(one @ other.T, compute_uv=False).sum()
+    return max(float(shift @ shift + np.sum(one**2) + np.sum(other**2) - 2 * overlap), 0.0)
 
 
 def group_moments(values: np.ndarray, seed: int, groups: int = GROUPS) -> tuple[Moments, ...]:

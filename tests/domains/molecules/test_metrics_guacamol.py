@@ -6,12 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import entropy, gaussian_kde
-
 from scidiff.domains.molecules.metrics import evaluate
 from scidiff.domains.molecules.metrics.descriptors import PHYSCHEM, physchem
 from scidiff.domains.molecules.metrics.guacamol import compare_counts, compare_densities, kl_score
 from scidiff.domains.molecules.metrics.intervals import group_labels
+from scipy.stats import entropy, gaussian_kde
 
 SMILES = [
     "CCO",

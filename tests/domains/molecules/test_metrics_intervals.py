@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import binom
-
 from scidiff.domains.molecules.metrics.basic import distinct_rate
 from scidiff.domains.molecules.metrics.intervals import (
     bootstrap_mean,
@@ -14,6 +12,8 @@ from scidiff.domains.molecules.metrics.intervals import (
     half_sampling,
     wilson,
 )
+from scipy.stats import binom
+
 from scidiff.errors import ConfigError
 
 
@@ -27,7 +27,7 @@ def test_wilson_against_its_defining_equation():
 
 @pytest.mark.parametrize("count", [50, 500])
 def test_wilson_covers_a_bernoulli(count):
-    """Exact coverage by enumeration: near 95 % on average over p, never far below (Wilson is not a guaranteed interval)."""
+    """Exact coverage by enumeration: near 95 % on average over p, never far below it."""
     outcomes = np.arange(count + 1)
     ends = np.array([wilson(int(k), count) for k in outcomes])
     rates = np.linspace(0.02, 0.98, 193)
@@ -37,7 +37,7 @@ def test_wilson_covers_a_bernoulli(count):
 
 
 def test_the_bootstrap_covers_a_skewed_mean():
-    """200 exponential samples of 60: the covered share is 0.95 within three binomial errors and BCa's known shortfall."""
+    """200 exponential samples of 60: 0.95 within three binomial errors and BCa's known shortfall."""
     rng = np.random.default_rng(1)
     covered = 0
     for trial in range(200):
@@ -71,10 +71,10 @@ def test_half_sampling_covers_uniqueness():
     kinds, count, trials = 1000, 400, 120
     truth = kinds / count * (1 - (1 - 1 / kinds) ** count)
     rng = np.random.default_rng(3)
+    everyone = np.ones(count, dtype=bool)
     covered = 0
     for trial in range(trials):
         codes = rng.integers(0, kinds, count)
-        everyone = np.ones(count, dtype=bool)
         value = distinct_rate(codes, everyone)
         low, high = half_sampling(
             lambda rows, codes=codes: distinct_rate(codes[rows], everyone[rows]), value, count, seed=trial, repeats=100

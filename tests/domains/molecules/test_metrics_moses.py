@@ -1,9 +1,9 @@
 """The metrics against the numbers that MOSES publishes in its own unit test, and against hand counts.
 
 MOSES 0.3.1 evaluates six strings against two reference molecules and pins its numbers; the tolerance is the one of that
-test (1e-5 relative, plus 1e-8). Synthetic accessibility is left out, because it depends on the version of RDKit: the scorer
-of MOSES itself, run on RDKit 2026.09, gives the value of ours and not the pinned one (measured). It is compared with the
-table of scores that RDKit ships with its scorer instead.
+test (1e-5 relative, plus 1e-8). Synthetic accessibility is left out, because it depends on the version of RDKit: the
+scorer of MOSES itself, run on RDKit 2026.09, gives the value of ours and not the pinned one (measured). It is compared
+with the table of scores that RDKit ships with its scorer instead.
 """
 
 from __future__ import annotations
@@ -56,7 +56,6 @@ def test_a_metric_is_the_published_one(report, name):
 
 def test_synthetic_accessibility_is_the_one_shipped_with_rdkit():
     from rdkit import Chem, RDConfig
-
     from scidiff.domains.molecules.metrics.sascore import sa_score
 
     table = Path(RDConfig.RDContribDir) / "SA_Score" / "data" / "zim.100.txt"
