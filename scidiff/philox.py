@@ -1,8 +1,8 @@
 """Philox-4x64-10 for many keys at once.
 
-NumPy makes one generator per key, which costs more than a short draw. Here the ten rounds run over all keys and blocks as
-arrays; the words are those of `numpy.random.Philox`, bit for bit. With ``hi(a b)`` and ``lo(a b)`` the halves of the 128-bit
-product, a round maps the counter to
+NumPy makes one generator per key, which costs more than a short draw. Here the ten rounds run over all keys and
+blocks as arrays; the words are those of `numpy.random.Philox`, bit for bit. With ``hi(a b)`` and ``lo(a b)`` the
+halves of the 128-bit product, a round maps the counter to
 
     (hi(M1 c2) ^ c1 ^ k0,  lo(M1 c2),  hi(M0 c0) ^ c3 ^ k1,  lo(M0 c0))
 

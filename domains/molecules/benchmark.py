@@ -1,8 +1,8 @@
 """The benchmark of the domain: ``scidiff bench molecules``.
 
 Rows in four groups: what every sample of the QM9 model satisfies; speed against steps; the exact comparison of the
-universe model with its known target; and, where the data are at hand, the Frechet ChemNet distance to held-out QM9 and the
-golden file of the metrics. ``--fast`` draws fewer samples and leaves the distance out.
+universe model with its known target; and, where the data are at hand, the Frechet ChemNet distance to held-out QM9
+and the golden file of the metrics. ``--fast`` draws fewer samples and leaves the distance out.
 """
 
 from __future__ import annotations

@@ -156,8 +156,8 @@ def _sample(out: Path, model: str, device: str, to_json: Path | None, count: int
     samples.save(out)
     facts = {**check(samples).as_json(), "out": str(out), "seed": samples.seed, **samples.provenance}
     seconds = samples.provenance["seconds"]["total"]
-    line = f"{len(samples)} molecules in {seconds:.1f} s to {out}: valid {facts['valid']:.2%}, unique {facts['unique']:.2%}"
-    _tell(facts, to_json, [line])
+    rates = f"valid {facts['valid']:.2%}, unique {facts['unique']:.2%}"
+    _tell(facts, to_json, [f"{len(samples)} molecules in {seconds:.1f} s to {out}: {rates}"])
 
 
 @contextmanager

@@ -55,9 +55,9 @@ def demo(folder: Path, seed: int, fast: bool) -> DemoSection:
     return DemoSection(
         title="Molecules",
         lead=(
-            f"{len(samples)} molecules of up to nine C, N, O and F atoms from the bundled QM9 model, {_STEPS} network calls "
-            "each. Every one is connected, sanitizable and closed-shell by construction: the sampler draws bonds within "
-            "the valence that is left, and what this removes in log-probability is reported."
+            f"{len(samples)} molecules of up to nine C, N, O and F atoms from the bundled QM9 model, {_STEPS} network "
+            "calls each. Every one is connected, sanitizable and closed-shell by construction: the sampler draws bonds "
+            "within the valence that is left, and what this removes in log-probability is reported."
         ),
         rows=tuple(rows),
         pictures=pictures,

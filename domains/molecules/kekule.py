@@ -1,10 +1,10 @@
 """Kekulé structures of aromatic parts by maximum matching.
 
-An aromatic atom whose valence budget is not used up by its sigma bonds (aromatic bonds count one) has a pi electron to
-place: neutral ``c`` without an exocyclic double bond, two-connected ``n``, ``[n+]``; but not ``[nH]``, ``o``, ``s``. The
-aromatic part has a Kekulé structure iff the graph of aromatic bonds between pi atoms has a perfect matching; a matched
-bond is double, every other aromatic bond single. Where no perfect matching exists a maximum one is taken that leaves
-hetero atoms rather than carbon unmatched; an unmatched atom takes a hydrogen.
+An aromatic atom whose valence budget is not used up by its sigma bonds (aromatic bonds count one) has a pi electron
+to place: neutral ``c`` without an exocyclic double bond, two-connected ``n``, ``[n+]``; but not ``[nH]``, ``o``,
+``s``. The aromatic part has a Kekulé structure iff the graph of aromatic bonds between pi atoms has a perfect
+matching; a matched bond is double, every other aromatic bond single. Where no perfect matching exists a maximum one
+is taken that leaves hetero atoms rather than carbon unmatched; an unmatched atom takes a hydrogen.
 
 References
 ----------

@@ -1,8 +1,8 @@
 """A trained molecular model: load it, sample from it.
 
 Sampling goes: number of atoms from the size prior, all sites from the prior of the process, then the one loop with a
-grid, a rule for finite sets, and the valence projection as its transform. Samples are identified by (seed, index); their
-sizes and noise do not depend on the batch they are drawn in.
+grid, a rule for finite sets, and the valence projection as its transform. Samples are identified by (seed, index);
+their sizes and noise do not depend on the batch they are drawn in.
 """
 
 from __future__ import annotations

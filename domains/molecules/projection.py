@@ -1,7 +1,7 @@
 """Validity by construction: a clean molecule is drawn inside the sampler, never outside the rules of valence.
 
-`ValenceProjection` is a transform of the prediction. It takes the factorised prediction ``F`` of all atoms and bonds and
-returns the point mass at one molecule drawn from ``F`` under constraints that can always be met:
+`ValenceProjection` is a transform of the prediction. It takes the factorised prediction ``F`` of all atoms and bonds
+and returns the point mass at one molecule drawn from ``F`` under constraints that can always be met:
 
 1. *Atoms* are drawn one by one; a token is masked if the atoms could no longer be joined into one molecule.
 2. *Bonds* are drawn in order of confidence (lowest entropy of ``F`` first, so that the order never looks at sampled
@@ -12,10 +12,10 @@ returns the point mass at one molecule drawn from ``F`` under constraints that c
 4. *Aromatic parts* without a Kekulé structure are repaired where a maximum matching leaves an atom over: ``n`` becomes
    ``[nH]`` if that is open, otherwise the aromatic bonds of the atom become single.
 
-**Joining.** Let the present graph have ``C`` parts, let ``S`` be the free valence of given atoms that may grow and ``N``
-that of new atoms. Given atoms bond only to new ones, so ``C - 1`` joining bonds exist if and only if every part has free
-valence and ``min(S, C - 1) + N >= 2 (C - 1)``. Steps 1 to 3 keep this true, so that they never fail and nothing is ever
-rejected or retried.
+**Joining.** Let the present graph have ``C`` parts, let ``S`` be the free valence of given atoms that may grow and
+``N`` that of new atoms. Given atoms bond only to new ones, so ``C - 1`` joining bonds exist if and only if every part
+has free valence and ``min(S, C - 1) + N >= 2 (C - 1)``. Steps 1 to 3 keep this true, so that they never fail and
+nothing is ever rejected or retried.
 
 **Cost.** Every mask removes probability: a draw whose allowed classes have mass ``Z`` under ``F`` costs ``-log Z``; a
 repair that changes a class costs ``log F(old) - log F(new)``. The sum over a step is recorded per sample, in nats, as
@@ -49,8 +49,8 @@ __all__ = ["ValenceProjection"]
 class ValenceProjection:
     """Draw a valid molecule from the prediction, and predict it with certainty.
 
-    The state needs the record ``size``, the number of atoms of each sample; sites beyond are padding. Where atoms are given,
-    the record ``valence`` holds their free valence, the number of hydrogens that new atoms may replace.
+    The state needs the record ``size``, the number of atoms of each sample; sites beyond are padding. Where atoms are
+    given, the record ``valence`` holds their free valence, the number of hydrogens that new atoms may replace.
 
     Parameters
     ----------

@@ -1,11 +1,11 @@
 """A given part of a molecule: scaffolds, decorations and linkers.
 
-A query is a SMILES, or a SMARTS whose atoms and bonds are definite. Dummy atoms ``*`` are attachment points: each becomes a
-new atom, bonded as written, that the model chooses; all other atoms of the query are closed. Without dummy atoms every
-hydrogen of the query may be replaced. Several fragments ``A*.B*`` are joined through new atoms: a linker.
+A query is a SMILES, or a SMARTS whose atoms and bonds are definite. Dummy atoms ``*`` are attachment points: each
+becomes a new atom, bonded as written, that the model chooses; all other atoms of the query are closed. Without dummy
+atoms every hydrogen of the query may be replaced. Several fragments ``A*.B*`` are joined through new atoms: a linker.
 
-The given atoms and the pairs between them sit at ``t = 0`` from the start, so that the network sees them as certain and no
-step moves them: every sample contains the query by construction.
+The given atoms and the pairs between them sit at ``t = 0`` from the start, so that the network sees them as certain
+and no step moves them: every sample contains the query by construction.
 """
 
 from __future__ import annotations
@@ -127,8 +127,8 @@ class Scaffold:
         unknown = sorted({token.symbol for token in tokens if token not in vocabulary.index})
         if unknown:
             raise DataError(
-                f"'{query}' has atoms {' '.join(unknown)} that the model does not know ({' '.join(vocabulary.symbols)}); "
-                "use another model"
+                f"'{query}' has atoms {' '.join(unknown)} that the model does not know; "
+                f"it knows {' '.join(vocabulary.symbols)}: use another model"
             )
         for k in dummies:
             bonds = molecule.GetAtomWithIdx(k).GetBonds()
@@ -169,7 +169,7 @@ class Scaffold:
         if not cut.sum() > 0:
             raise ConfigError(
                 f"the scaffold needs molecules of at least {self.smallest} heavy atoms and the model makes "
-                f"{np.flatnonzero(prior).min()} to {np.flatnonzero(prior).max()}; use a smaller scaffold or another model"
+                f"{np.flatnonzero(prior).min()} to {np.flatnonzero(prior).max()}; use a smaller one or another model"
             )
         return cut / cut.sum()
 

@@ -1,8 +1,8 @@
 """What a training run of the molecular model is: batches, loss, validation.
 
-The loss is the cross-entropy of the clean classes, atoms and pairs, summed over a molecule and divided by its atoms; the
-time is uniform, one for all sites of a molecule and spread evenly over a batch. A share of the molecules has a given
-part at ``t = 0`` (see `clamping`), so that scaffolds and linkers need no second model. Validation reports the
+The loss is the cross-entropy of the clean classes, atoms and pairs, summed over a molecule and divided by its atoms;
+the time is uniform, one for all sites of a molecule and spread evenly over a batch. A share of the molecules has a
+given part at ``t = 0`` (see `clamping`), so that scaffolds and linkers need no second model. Validation reports the
 continuous-time bound on ``-log p(graph | size)`` in nats per atom, on a fixed labelling of the atoms.
 """
 

@@ -1,7 +1,7 @@
 """The rules of a valid molecule, checked on any SMILES by RDKit alone.
 
-Valid means: RDKit reads and sanitizes it, it is one connected molecule, and no atom carries a radical electron. The check
-knows nothing of how the molecule was made.
+Valid means: RDKit reads and sanitizes it, it is one connected molecule, and no atom carries a radical electron. The
+check knows nothing of how the molecule was made.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Atom tokens and bond classes: the decoupled atom encoding.
 
-One token per (element, aromatic flag, formal charge, hydrogens), where hydrogens are counted only where the valence rule
-does not give them: on aromatic atoms other than neutral carbon, and on charged atoms. Every other hydrogen is implicit,
-so that a graph of tokens and bonds names one molecule [1]_.
+One token per (element, aromatic flag, formal charge, hydrogens), where hydrogens are counted only where the valence
+rule does not give them: on aromatic atoms other than neutral carbon, and on charged atoms. Every other hydrogen is
+implicit, so that a graph of tokens and bonds names one molecule [1]_.
 
 The valence budget of a token is ``max valence(Z - charge) - hydrogens``, with the periodic table of RDKit and its
 isoelectronic rule for charged atoms. Aromatic bonds use one unit of the budget at each end; the pi electron is the

@@ -1,8 +1,8 @@
 """Files of molecules: ``.smi``, ``.csv`` and ``.sdf``. Written whole or not at all.
 
-A ``.smi`` file has one canonical SMILES a line and nothing else, in the order of the samples. A ``.csv`` file adds index,
-status, calls and the recorded costs; an ``.sdf`` file two-dimensional coordinates and the same values as properties.
-Beside each lies ``<name>.json`` with the provenance.
+A ``.smi`` file has one canonical SMILES a line and nothing else, in the order of the samples. A ``.csv`` file adds
+index, status, calls and the recorded costs; an ``.sdf`` file two-dimensional coordinates and the same values as
+properties. Beside each lies ``<name>.json`` with the provenance.
 """
 
 from __future__ import annotations

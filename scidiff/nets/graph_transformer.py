@@ -1,7 +1,7 @@
 """A graph transformer on nodes and unordered pairs.
 
-Nodes carry ``h`` (batch, n, width), pairs ``i < j`` carry ``e`` (batch, n (n - 1) / 2, pair_width) at position
-``j (j - 1) / 2 + i``; pairs are stored once, so the network is symmetric in (i, j) by construction and equivariant under
+Nodes carry ``h`` (batch, n, width), pairs ``i < j`` carry ``e`` (batch, n (n - 1) / 2, pair_width) at position ``j (j
+- 1) / 2 + i``; pairs are stored once, so the network is symmetric in (i, j) by construction and equivariant under
 permutation of the nodes. One layer, with LN the layer norm, B, G, U, W linear maps:
 
     h += Attention(LN h; bias_ij = B LN e_ij) + G mean_j a_ij        a = A LN e, expanded to n x n

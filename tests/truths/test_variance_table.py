@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 import pytest
-import torch
 
 from scidiff.process import CosineSchedule, VPSchedule
 from scidiff.sample import (
@@ -23,7 +22,6 @@ from scidiff.sample import (
     heun,
     log_snr_grid,
     sa_solver,
-    unipc,
 )
 from tests.truths.gaussian_toys import VE, final_variance, standard_normal
 
@@ -117,16 +115,14 @@ def test_the_noisy_table(eta, printed):
     ],
 )
 def test_weak_order_of_the_variance(solver, order):
-    """Slope between 100 and 400 steps; the tolerance 0.25 is what separates orders from each other."""
-    errors = [abs(variance(solver, steps) - EXACT) for steps in (100, 400)]
-    assert abs(math.log2(errors[0] / errors[1]) / 2 - order) < 0.25
+    """Slope between 100 and 300 steps; the tolerance 0.25 is what separates orders from each other."""
+    errors = [abs(variance(solver, steps) - EXACT) for steps in (100, 300)]
+    assert abs(math.log(errors[0] / errors[1], 3) - order) < 0.25
     assert solver(VE, log_snr_grid(VE, 4, floor=0.01, to_zero=False)).order == order
 
 
 def test_a_correction_helps_the_noisy_solver():
-    """At equal calls the corrected solver is nearer to the truth, with and without noise."""
+    """At 50 calls the corrected solver is nearer to the truth by a factor of two, with and without noise."""
     for eta in (0.0, 1.0):
-        for steps in (10, 50):
-            plain, corrected = (abs(variance(adams(2, eta, corrector), steps) - EXACT) for corrector in (False, True))
-            assert corrected < 0.75 * plain
-    assert torch.isfinite(torch.tensor(variance(unipc, 5)))
+        plain, corrected = (abs(variance(adams(2, eta, corrector), 50) - EXACT) for corrector in (False, True))
+        assert corrected < 0.5 * plain

@@ -74,7 +74,7 @@ def test_other_rules_are_refused(tmp_path):
 
 
 def test_the_molecules_of_moses_pass_its_filters():
-    """The wheel holds the test set, which was made by these filters: of its first 150 molecules all pass."""
+    """The wheel holds the test set, which was made by these filters: of its first 60 molecules all pass."""
     wheel = Path(os.environ.get("SCIDIFF_DATA", "")) / "moses" / "molsets-0.3.1-py3-none-any.whl"
     if not os.environ.get("SCIDIFF_DATA") or not wheel.is_file():
         pytest.skip("the wheel of molsets 0.3.1 is not in $SCIDIFF_DATA/moses")
@@ -84,4 +84,4 @@ def test_the_molecules_of_moses_pass_its_filters():
     assert len(rules) == 502
     with zipfile.ZipFile(wheel) as archive:
         text = gzip.decompress(archive.read("moses/dataset/data/test.csv.gz")).decode()
-    assert all(passes_moses(smiles.split(",")[0], rules) for smiles in text.splitlines()[1:151])
+    assert all(passes_moses(smiles.split(",")[0], rules) for smiles in text.splitlines()[1:61])
