@@ -6,7 +6,11 @@ given and ``N`` of new atoms, the parts can be joined if and only if every part 
 
     slack = min(S, C - 1) + N - 2 (C - 1) >= 0.
 
-A bond is allowed if this holds after it.
+Only if: the ``C - 1`` bonds have ``2 (C - 1)`` ends, and at most one end of each is a given atom. If: choose one free
+valence of every part, a new one where it has one, and ``C - 2`` more, so that at most ``C - 1`` are given; a part with one
+of them can then always be bonded to a part with more, and what remains is the same task with one part less.
+
+A bond is allowed if both hold after it.
 """
 
 from __future__ import annotations
@@ -45,13 +49,9 @@ class Assembly:
         self, real: np.ndarray, free: Mapping[str, np.ndarray], bonds: np.ndarray, valence: np.ndarray
     ) -> None:
         batch, size = real.shape
-        self.new, self.rows = free["atoms"], np.arange(batch)
+        self.real, self.new, self.rows = real, free["atoms"], np.arange(batch)
         self.i, self.j = pair_index(size)
-        grows = np.zeros((batch, size), dtype=bool)
-        for pair in range(len(self.i)):
-            grows[:, self.i[pair]] |= free["bonds"][:, pair]
-            grows[:, self.j[pair]] |= free["bonds"][:, pair]
-        self.left = np.where(real & ~self.new & grows, valence, 0)
+        self.left = np.where(real & ~self.new, valence, 0)
         self.used = np.zeros((batch, size), dtype=np.int64)
         self.part = np.tile(np.arange(size), (batch, 1))
         self.parts = real.sum(1)
@@ -70,6 +70,13 @@ class Assembly:
         """Least free valence of the new atoms with which everything can be joined, shape ``(batch,)``."""
         joints = np.maximum(self.parts - 1, 0)
         return 2 * joints - np.minimum(self.given_left, joints)
+
+    @property
+    def joinable(self) -> np.ndarray:
+        """Whether the graph can be joined, and no atom has more bonds than it can carry, shape ``(batch,)``."""
+        hungry = self.real & (np.take_along_axis(self.slot, self.part, 1) == 0)
+        joins = (self.new_left >= self.need) & ~hungry.any(1)
+        return (self.left >= 0).all(1) & (joins | (self.parts <= 1))
 
     @property
     def last_of_part(self) -> np.ndarray:
@@ -111,38 +118,26 @@ class Assembly:
             self.given_left[rows] -= np.where(new, 0, order)
         self._merge(rows, i, j)
 
-    def allowed(self, i: np.ndarray, j: np.ndarray, aromatic: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-        """Classes that a pair of each row may take, shape ``(rows, classes)``.
+    def room(self, rows: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        """Largest valence that a bond of a free pair may use at either end, from 0 (none fits) to 3.
+
+        It is the least of the free valences of the two ends and, while parts remain to be joined after the bond, of
+        what keeps ``slack >= 0`` and one free valence in the part that the bond lies in.
 
         Parameters
         ----------
-        i, j
-            Atoms of the pair of each row.
-        aromatic
-            Whether atoms are aromatic, shape ``(rows, size)``.
-        rows
-            Rows of the batch; all by default.
+        rows, i, j
+            Row and atoms of each pair; they broadcast.
         """
-        rows = self.rows if rows is None else rows
-        each = np.arange(len(rows))
-        order = ORDER[None, :]
-        least = np.minimum(self.left[rows, i], self.left[rows, j])[:, None]
+        least = np.minimum(self.left[rows, i], self.left[rows, j])
         a, b = self.part[rows, i], self.part[rows, j]
         joins = a != b
-        parts = (self.parts[rows] - joins)[:, None]
-        new_ends = (self.new[rows, i].astype(int) + self.new[rows, j])[:, None]
-        joints = parts - 1
-        given = self.given_left[rows][:, None] - (2 - new_ends) * order
-        new = self.new_left[rows][:, None] - new_ends * order
-        slack = np.minimum(given, joints) + new - 2 * joints
-        inside = (self.slot[rows, a] + np.where(joins, self.slot[rows, b], 0))[:, None] - 2 * order
-        fits = (order <= least) & ((parts == 1) | ((slack >= 0) & (inside >= 1)))
-        both = aromatic[each, i] & aromatic[each, j]
-        either = aromatic[each, i] | aromatic[each, j]
-        fits[:, Bond.AROMATIC] &= both
-        fits[:, Bond.TRIPLE] &= ~either
-        fits[:, Bond.NONE] = True
-        return fits
+        joints = self.parts[rows] - 1 - joins
+        new_left, new_ends = self.new_left[rows], 1 + (self.new[rows, i] & self.new[rows, j])
+        slack = np.minimum((new_left - joints) // new_ends, (self.given_left[rows] + new_left) // 2 - joints)
+        inside = (self.slot[rows, a] + np.where(joins, self.slot[rows, b], 0) - 1) // 2
+        room = np.where(joints > 0, np.minimum(np.minimum(least, slack), inside), least)
+        return room.clip(0, ORDER.max())
 
     def apart(self, rows: np.ndarray) -> np.ndarray:
         """Whether the two atoms of every pair lie in different parts, shape ``(rows, pairs)``."""

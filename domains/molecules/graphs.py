@@ -9,7 +9,7 @@ RDKit reads and writes; stereo marks are dropped on the way in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,7 +21,7 @@ from scidiff.errors import DataError
 from .kekule import kekule_form
 from .vocabulary import AtomToken, Bond, Vocabulary
 
-__all__ = ["GraphSet", "decode", "edges", "encode", "pair_count", "pair_index", "parse"]
+__all__ = ["GraphSet", "bond_class", "decode", "edges", "encode", "pair_count", "pair_index", "parse"]
 
 _CLASSES = {
     Chem.BondType.SINGLE: Bond.SINGLE,
@@ -80,11 +80,24 @@ def encode(molecule: Chem.Mol, vocabulary: Vocabulary) -> tuple[np.ndarray, np.n
             )
         atoms[k] = vocabulary.index[token]
     for bond in molecule.GetBonds():
-        if bond.GetBondType() not in _CLASSES:
-            raise DataError(f"bond {bond.GetBondType()} of '{Chem.MolToSmiles(molecule)}' is not covalent; remove it")
         i, j = sorted((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()))
-        bonds[pair_count(j) + i] = _CLASSES[bond.GetBondType()]
+        bonds[pair_count(j) + i] = bond_class(bond)
     return atoms, bonds
+
+
+def bond_class(bond: Chem.Bond) -> Bond:
+    """Class of a bond.
+
+    Raises
+    ------
+    DataError
+        If it is not single, double, triple or aromatic.
+    """
+    kind = bond.GetBondType()
+    if kind not in _CLASSES:
+        smiles = Chem.MolToSmiles(bond.GetOwningMol())
+        raise DataError(f"a bond of '{smiles}' is {kind}; expected single, double, triple or aromatic ones: remove it")
+    return _CLASSES[kind]
 
 
 def edges(bonds: Sequence[int] | np.ndarray, size: int) -> list[tuple[int, int, int]]:
@@ -95,8 +108,17 @@ def edges(bonds: Sequence[int] | np.ndarray, size: int) -> list[tuple[int, int, 
     return list(zip(i[present].tolist(), j[present].tolist(), bonds[present].tolist(), strict=True))
 
 
-def decode(atoms: np.ndarray, bonds: np.ndarray, vocabulary: Vocabulary) -> Chem.Mol:
+def decode(atoms: np.ndarray, bonds: np.ndarray, vocabulary: Vocabulary, given: Iterable[int] = ()) -> Chem.Mol:
     """Build the molecule; aromatic parts are written in a Kekulé form and perceived again by RDKit.
+
+    Parameters
+    ----------
+    atoms, bonds
+        Classes of the atoms and of their pairs.
+    vocabulary
+        The tokens.
+    given
+        Atoms of a scaffold; see `kekule_form`.
 
     Raises
     ------
@@ -109,7 +131,7 @@ def decode(atoms: np.ndarray, bonds: np.ndarray, vocabulary: Vocabulary) -> Chem
         atom = Chem.Atom(vocabulary.tokens[k].element)
         atom.SetFormalCharge(vocabulary.tokens[k].charge)
         editable.AddAtom(atom)
-    for i, j, order in kekule_form(tokens, edges(bonds, len(tokens)), vocabulary).orders:
+    for i, j, order in kekule_form(tokens, edges(bonds, len(tokens)), vocabulary, given).orders:
         editable.AddBond(i, j, _TYPES[order])
     molecule = editable.GetMol()
     with rdBase.BlockLogs():

@@ -6,6 +6,9 @@ to place: neutral ``c`` without an exocyclic double bond, two-connected ``n``, `
 matching; a matched bond is double, every other aromatic bond single. Where no perfect matching exists a maximum one
 is taken that leaves hetero atoms rather than carbon unmatched; an unmatched atom takes a hydrogen.
 
+Given atoms, those of a scaffold, are matched among themselves and new atoms among themselves: the given part keeps a
+Kekulé structure of its own, whatever is fused to it.
+
 References
 ----------
 J. Edmonds, "Paths, trees, and flowers", Can. J. Math. 17 (1965) 449; implementation: networkx.
@@ -40,7 +43,7 @@ class KekuleForm:
 
 
 def kekule_form(
-    tokens: Sequence[int], edges: Sequence[Edge], vocabulary: Vocabulary, covered: Iterable[int] = ()
+    tokens: Sequence[int], edges: Sequence[Edge], vocabulary: Vocabulary, given: Iterable[int] = ()
 ) -> KekuleForm:
     """Place the double bonds of aromatic parts.
 
@@ -52,8 +55,8 @@ def kekule_form(
         ``(i, j, bond class)`` of every bonded pair.
     vocabulary
         Gives the budgets of the classes.
-    covered
-        Atoms to be matched before all others, e.g. those of a scaffold; a set that some matching covers is covered.
+    given
+        Atoms of a scaffold: their double bonds stay between them.
     """
     aromatic = [(i, j) for i, j, bond in edges if bond == Bond.AROMATIC]
     if not aromatic:
@@ -64,9 +67,9 @@ def kekule_form(
         left[i] -= order
         left[j] -= order
     pi = {a for edge in aromatic for a in edge if left[a] > 0}
-    pairs = [(i, j) for i, j in aromatic if i in pi and j in pi]
+    given = set(given)
+    pairs = [(i, j) for i, j in aromatic if i in pi and j in pi and (i in given) == (j in given)]
     worth = {a: 1 + (vocabulary.tokens[tokens[a]].element == "C") for a in pi}
-    worth |= {int(a): 4 * len(pi) for a in covered if a in pi}
     double = _matching(pairs, worth)
     matched = {a for pair in double for a in pair}
     orders = [(i, j, 1 + ((i, j) in double) if bond == Bond.AROMATIC else bond) for i, j, bond in edges]

@@ -10,7 +10,7 @@ and returns the point mass at one molecule drawn from ``F`` under constraints th
 3. *Parts* are joined: while there are several, a bond between two of them is drawn with probability proportional to its
    odds ``F(class) / F(none)``.
 4. *Aromatic parts* without a Kekulé structure are repaired where a maximum matching leaves an atom over: ``n`` becomes
-   ``[nH]`` if that is open, otherwise the aromatic bonds of the atom become single.
+   ``[nH]`` if that is open and settles it, otherwise the aromatic bonds of the atom become single.
 
 **Joining.** Let the present graph have ``C`` parts, let ``S`` be the free valence of given atoms that may grow and
 ``N`` that of new atoms. Given atoms bond only to new ones, so ``C - 1`` joining bonds exist if and only if every part
@@ -26,23 +26,25 @@ cost says by how much.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
-from scipy.special import logsumexp
 from torch import Tensor
 
 from scidiff.sample.state import RunState
 from scidiff.spaces import State
-from scidiff.spaces.categorical import draw, one_hot_log
+from scidiff.spaces.categorical import draw, draw_probs, one_hot_log
 
-from .assembly import Assembly
+from .assembly import ORDER, Assembly
 from .graphs import edges, pair_count, pair_index
 from .kekule import kekule_form
 from .vocabulary import Bond, Vocabulary
 
 __all__ = ["ValenceProjection"]
+
+_EXCLUDED = -1e6
+"""Log-probability of a bond class that ``F`` excludes: it is taken only where nothing else leads to a molecule."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ class _Draft:
 
     def __init__(self, projection: ValenceProjection, m: State, state: RunState) -> None:
         self.projection, self.vocabulary = projection, projection.vocabulary
-        self.log_f = {key: value.double().cpu().numpy() for key, value in m.items()}
+        self.log_f = {key: torch.log_softmax(value.double().cpu(), -1).numpy() for key, value in m.items()}
+        self.log_f["bonds"] = np.maximum(self.log_f["bonds"], _EXCLUDED)
         self.free = {key: value.cpu().numpy() for key, value in state.free.items()}
         batch, size = self.free["atoms"].shape
         self.rows = np.arange(batch)
@@ -114,21 +117,14 @@ class _Draft:
         self.clean = {key: value.cpu().numpy().copy() for key, value in state.x.items()}
         self.clean["atoms"][~self.real] = 0
         self.cost = np.zeros(batch)
-        uniform = lambda shape, name: state.noise.uniform(shape, step=state.i, stream=f"projection/{name}")  # noqa: E731
-        self.u = {"atoms": uniform((size,), "atoms"), "bonds": uniform((pair_count(size),), "bonds")}
-        self.u_join = lambda: uniform((size,), "join")
         given = state.records.get("valence", torch.zeros(batch, size, dtype=torch.int64)).numpy()
         self.assembly = Assembly(self.real, self.free, self.clean["bonds"], given)
-
-    def _draw(self, log_f: np.ndarray, allowed: np.ndarray, u: Tensor, active: np.ndarray) -> np.ndarray:
-        """Draw classes among the allowed ones and book the mass that was not."""
-        masked = np.where(allowed, log_f, -np.inf)
-        self.cost -= np.where(active, logsumexp(masked, axis=1) - logsumexp(log_f, axis=1), 0.0)
-        return draw(torch.from_numpy(masked), u).numpy()
+        self.uniform = partial(state.noise.uniform, step=state.i)
 
     def draw_atoms(self) -> None:
         """Draw the tokens so that the atoms can be joined."""
         budgets, free, assembly = self.vocabulary.budgets, self.free["atoms"], self.assembly
+        u = self.uniform((free.shape[1],), stream="projection/atoms")
         possible = np.isfinite(self.log_f["atoms"])
         most = np.where(free, np.where(possible, budgets, 0).max(-1) - assembly.used, 0)
         later = most[:, ::-1].cumsum(1)[:, ::-1] - most
@@ -140,57 +136,70 @@ class _Draft:
             enough = (left >= 0) & (drawn[:, None] + left + later[:, k, None] >= need[:, None])
             starved = last[:, k] & (slot[self.rows, part] == 0)
             allowed = possible[:, k] & enough & ((left > 0) | ~starved[:, None])
-            token = self._draw(self.log_f["atoms"][:, k], allowed | ~active[:, None], self.u["atoms"][:, k], active)
+            token, cost = _draw(self.log_f["atoms"][:, k], allowed | ~active[:, None], u[:, k])
             self.clean["atoms"][:, k] = np.where(active, token, self.clean["atoms"][:, k])
+            self.cost += np.where(active, cost, 0.0)
             gain = np.where(active, left[self.rows, token], 0)
             drawn += gain
             slot[self.rows, part] += gain
         assembly.begin(budgets[np.where(free, self.clean["atoms"], 0)])
 
     def draw_bonds(self) -> None:
-        """Draw the bonds in order of confidence."""
-        log_f, free = self.log_f["bonds"], self.free["bonds"]
-        entropy = -(np.exp(log_f) * np.where(np.isfinite(log_f), log_f, 0.0)).sum(-1)
-        order = np.argsort(np.where(free, entropy, np.inf), axis=1, kind="stable")
-        counts = free.sum(1)
-        aromatic = self.vocabulary.aromatic[self.clean["atoms"]]
-        self.clean["bonds"][free] = Bond.NONE
-        for k in range(int(counts.max(initial=0))):
-            pair, active = order[:, k], k < counts
-            i, j = self.i[pair], self.j[pair]
-            allowed = self.assembly.allowed(i, j, aromatic) & np.isfinite(log_f[self.rows, pair])
-            u = self.u["bonds"][torch.from_numpy(self.rows), torch.from_numpy(pair)]
-            bond = self._draw(log_f[self.rows, pair], allowed | ~active[:, None], u, active)
-            self._bind(pair, bond, active & (bond != Bond.NONE))
+        """Draw the bonds in order of confidence.
 
-    def _bind(self, pair: np.ndarray, bond: np.ndarray, active: np.ndarray) -> None:
-        rows = np.flatnonzero(active)
-        self.clean["bonds"][rows, pair[rows]] = bond[rows]
-        self.assembly.bind(rows, self.i[pair[rows]], self.j[pair[rows]], bond[rows])
+        What is drawn depends on the bonds before through one number only, the valence that still fits: the draws for
+        all its values are made beforehand, and the loop chooses among them.
+        """
+        free, counts = self.free["bonds"], self.free["bonds"].sum(1)
+        entropy = -(np.exp(self.log_f["bonds"]) * self.log_f["bonds"]).sum(-1)
+        order = np.argsort(np.where(free, entropy, np.inf), axis=1, kind="stable")[:, : counts.max(initial=0)]
+        u = self.uniform((free.shape[1],), stream="projection/bonds").gather(1, torch.from_numpy(order))
+        log_f = np.take_along_axis(self.log_f["bonds"], order[..., None], 1)
+        suited = np.take_along_axis(self._suited(), order[..., None], 1)
+        answers = [_draw(log_f, suited & (ORDER <= room), u) for room in range(ORDER.max() + 1)]
+        drawn, cost = (np.stack(part) for part in zip(*answers, strict=True))
+        self.clean["bonds"][free] = Bond.NONE
+        for k in range(order.shape[1]):
+            pair, active = order[:, k], k < counts
+            room = self.assembly.room(self.rows, self.i[pair], self.j[pair])
+            self.cost += np.where(active, cost[room, self.rows, k], 0.0)
+            bond = drawn[room, self.rows, k]
+            self._bind(np.flatnonzero(active & (bond != Bond.NONE)), pair, bond)
+
+    def _suited(self) -> np.ndarray:
+        """Classes that the aromatic flags of the ends permit, shape ``(batch, pairs, classes)``."""
+        aromatic = self.vocabulary.aromatic[self.clean["atoms"]]
+        i, j = aromatic[:, self.i], aromatic[:, self.j]
+        suited = np.ones((*i.shape, len(Bond)), dtype=bool)
+        suited[..., Bond.AROMATIC] = i & j
+        suited[..., Bond.TRIPLE] = ~(i | j)
+        return suited
+
+    def _bind(self, rows: np.ndarray, pair: np.ndarray, bond: np.ndarray) -> None:
+        pair, bond = pair[rows], bond[rows]
+        self.clean["bonds"][rows, pair] = bond
+        self.assembly.bind(rows, self.i[pair], self.j[pair], bond)
 
     def join_parts(self) -> None:
         """Bind parts to each other until one is left."""
         if not (self.assembly.parts > 1).any():
             return
-        u = self.u_join()
-        aromatic = self.vocabulary.aromatic[self.clean["atoms"]]
+        u = self.uniform((self.real.shape[1],), stream="projection/join")
+        log_f = self.log_f["bonds"]
+        odds = np.where(self._suited() & self.free["bonds"][..., None], log_f - log_f[..., :1], -np.inf)
+        odds[..., Bond.NONE] = -np.inf
+        pair, bond = np.zeros((2, len(self.rows)), dtype=np.int64)
         for k in range(self.real.shape[1]):
             rows = np.flatnonzero(self.assembly.parts > 1)
             if not len(rows):
                 return
-            log_f, free = self.log_f["bonds"][rows], self.free["bonds"][rows]
-            apart = self.assembly.apart(rows) & free
-            odds = np.full(log_f.shape, -np.inf)
-            for pair in np.flatnonzero(apart.any(0)):
-                ends = np.full(len(rows), self.i[pair]), np.full(len(rows), self.j[pair])
-                allowed = self.assembly.allowed(*ends, aromatic[rows], rows) & apart[:, pair, None]
-                allowed[:, Bond.NONE] = False
-                odds[:, pair] = np.where(allowed, log_f[:, pair] - log_f[:, pair, :1], -np.inf)
-            flat = draw(torch.from_numpy(odds.reshape(len(rows), -1)), u[rows, k]).numpy()
-            pair, bond = np.divmod(flat, len(Bond))
-            self.cost[rows] -= odds.reshape(len(rows), -1)[np.arange(len(rows)), flat]
-            self.clean["bonds"][rows, pair] = bond
-            self.assembly.bind(rows, self.i[pair], self.j[pair], bond)
+            room = self.assembly.room(rows[:, None], self.i, self.j)
+            fits = self.assembly.apart(rows)[..., None] & (ORDER <= room[..., None])
+            flat = np.where(fits, odds[rows], -np.inf).reshape(len(rows), -1)
+            chosen = draw(torch.from_numpy(flat), u[rows, k]).numpy()
+            self.cost[rows] -= flat[np.arange(len(rows)), chosen]
+            pair[rows], bond[rows] = np.divmod(chosen, len(Bond))
+            self._bind(rows, pair, bond)
 
     def repair_aromatics(self) -> None:
         """Give every aromatic part a Kekulé structure."""
@@ -207,7 +216,8 @@ class _Draft:
         old = int(self.clean["atoms"][row, atom])
         new = self.projection.protonated.get(old)
         log_f = self.log_f["atoms"][row, atom]
-        if new is not None and self.free["atoms"][row, atom] and np.isfinite(log_f[new]):
+        settles = self.free["atoms"][row, atom] and self.assembly.left[row, atom] == 1
+        if new is not None and settles and np.isfinite(log_f[new]):
             self.clean["atoms"][row, atom] = new
             self.cost[row] += log_f[old] - log_f[new]
             return
@@ -217,3 +227,11 @@ class _Draft:
                 self.clean["bonds"][row, pair] = Bond.SINGLE
                 log_f = self.log_f["bonds"][row, pair]
                 self.cost[row] += log_f[Bond.AROMATIC] - log_f[Bond.SINGLE]
+
+
+def _draw(log_f: np.ndarray, allowed: np.ndarray, u: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Draw classes among the allowed ones, with ``-log`` of the mass that these have."""
+    masked = np.where(allowed, log_f, -np.inf)
+    top = masked.max(-1)
+    weights = np.exp(masked - top[..., None])
+    return draw_probs(torch.from_numpy(weights), u).numpy(), -(top + np.log(weights.sum(-1)))

@@ -14,17 +14,15 @@ from types import MappingProxyType
 from rdkit import __version__ as rdkit_version
 
 from scidiff.errors import ConfigError, DataError, UnknownNameError
-from scidiff.io.progress import track
 from scidiff.nets.graph_transformer import GraphTransformerConfig
 from scidiff.train import Precision, TrainConfig, TrainResult
 from scidiff.train import train as run
 
 from .data import DATASETS, load, read_smiles
 from .datasets.splits import split_by_hash
-from .graphs import GraphSet, parse
 from .network import GraphDenoiserConfig
 from .training import MoleculeTask, smiles_hash
-from .vocabulary import Bond, Vocabulary
+from .vocabulary import Bond
 
 __all__ = ["SIZES", "TrainingData", "build_task", "evaluation_data", "train", "training_data"]
 
@@ -74,7 +72,7 @@ def training_data(source: str, folder: Path | None = None, *, progress: bool = T
         return TrainingData(source, train, sorted(valid, key=smiles_hash_of_one)[:_HELD_OUT])
     if not Path(source).exists():
         raise UnknownNameError("data set or file", source, DATASETS)
-    smiles = sorted(set(read_smiles(source).smiles))
+    smiles = usable(read_smiles(source).smiles)
     valid, train = split_by_hash(smiles, (0.1, 0.9))
     if not train or not valid:
         raise DataError(f"{source} has {len(smiles)} different molecules; expected at least some dozens to train on")
@@ -128,17 +126,8 @@ def build_task(
     """
     if size not in SIZES:
         raise UnknownNameError("network size", size, SIZES)
-    molecules = [parse(smiles) for smiles in track(data.train, len(data.train), "reading molecules", True)]
-    vocabulary = Vocabulary.from_molecules(molecules)
-    train = GraphSet.from_molecules(molecules, vocabulary)
-    known = []
-    for molecule in map(parse, data.valid):
-        try:
-            known.append(GraphSet.from_molecules([molecule], vocabulary))
-        except DataError:
-            continue
-    held_out = [molecule.decode(0, vocabulary) for molecule in known if molecule.sizes[0] <= train.sizes.max()]
-    valid = GraphSet.from_molecules(held_out, vocabulary)
+    vocabulary, train = encode_training(data.train)
+    valid = encode_known(data.valid, vocabulary, int(train.sizes.max()))
     config = GraphDenoiserConfig(
         atom_states=len(vocabulary) + len(set(vocabulary.groups)) + 1,
         bond_states=len(Bond),

@@ -66,11 +66,12 @@ def build_samples(
         calls[rows] = state.calls.numpy()
         for name in ("cost", "cost_last"):
             records.setdefault(name, np.zeros(count))[rows] = state.records[name].numpy()
-        atoms, bonds = state.x["atoms"].numpy(), state.x["bonds"].numpy()
+        atoms, bonds, free = state.x["atoms"].numpy(), state.x["bonds"].numpy(), state.free["atoms"].numpy()
         for k, row in enumerate(rows):
             size = int(sizes[row])
+            given = np.flatnonzero(~free[k, :size])
             try:
-                items[row] = decode(atoms[k, :size], bonds[k, : pair_count(size)], vocabulary)
+                items[row] = decode(atoms[k, :size], bonds[k, : pair_count(size)], vocabulary, given)
                 status[row] = Status.OK
             except DataError:
                 continue

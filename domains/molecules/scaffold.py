@@ -1,15 +1,18 @@
 """A given part of a molecule: scaffolds, decorations and linkers.
 
-A query is a SMILES, or a SMARTS whose atoms and bonds are definite. Dummy atoms ``*`` are attachment points: each
-becomes a new atom, bonded as written, that the model chooses; all other atoms of the query are closed. Without dummy
-atoms every hydrogen of the query may be replaced. Several fragments ``A*.B*`` are joined through new atoms: a linker.
+A query is a SMILES, or a SMARTS whose atoms and bonds are definite. Dummy atoms ``*`` are attachment points: each becomes
+a new atom, bonded as written, that the model chooses; all other atoms of the query are closed. Without dummy atoms every
+hydrogen of the query may be replaced, except those that a token names, such as that of ``[nH]``. Several fragments
+``A*.B*`` are joined through new atoms: a linker. Stereo marks are dropped, since the graphs have none.
 
-The given atoms and the pairs between them sit at ``t = 0`` from the start, so that the network sees them as certain
-and no step moves them: every sample contains the query by construction.
+The given atoms and the pairs between them sit at ``t = 0`` from the start, so that the network sees them as certain and
+no step moves them: every sample contains the query by construction, as one of its Kekulé structures. What is aromatic is
+perceived anew in the whole molecule: new atoms may close an aromatic ring over a part of the query, or a cage over one.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,13 +20,21 @@ from rdkit import Chem, rdBase
 
 from scidiff.errors import ConfigError, DataError
 
-from .assembly import ORDER
-from .graphs import pair_count, pair_index
+from .assembly import Assembly
+from .graphs import bond_class, pair_count
+from .start import Start
 from .vocabulary import AtomToken, Bond, Vocabulary
 
 __all__ = ["Scaffold", "contains", "parse_query"]
 
-_CLASSES = {Chem.BondType.SINGLE: Bond.SINGLE, Chem.BondType.DOUBLE: Bond.DOUBLE, Chem.BondType.TRIPLE: Bond.TRIPLE}
+_DEFINITE_ATOM = re.compile(r"\[?(\d*\*|#\d+|[A-Z][a-z]?|[a-z]{1,2})(&?[+-]\d*)?(:\d+)?\]?")
+_BONDS = {
+    "": Chem.BondType.SINGLE,
+    "-": Chem.BondType.SINGLE,
+    "=": Chem.BondType.DOUBLE,
+    "#": Chem.BondType.TRIPLE,
+    ":": Chem.BondType.AROMATIC,
+}
 
 
 def parse_query(query: str) -> Chem.Mol:
@@ -32,57 +43,75 @@ def parse_query(query: str) -> Chem.Mol:
     Raises
     ------
     DataError
-        If it is neither, or names no atom.
+        If it is neither, names no atom, or has isotopes or unpaired electrons.
     """
     with rdBase.BlockLogs():
-        molecule = Chem.MolFromSmiles(query)
+        molecule = None if "[#" in query else Chem.MolFromSmiles(query)
         if molecule is None:
             pattern = Chem.MolFromSmarts(query)
             molecule = None if pattern is None else _definite(pattern, query)
     if molecule is None or not any(atom.GetAtomicNum() for atom in molecule.GetAtoms()):
-        raise DataError(f"'{query}' is not a SMILES or SMARTS of at least one atom; mark attachment points with *")
+        raise DataError(
+            f"'{query}' is not a SMILES or SMARTS of at least one atom that RDKit can read and sanitize; correct it, "
+            "and mark attachment points with *"
+        )
+    odd = [a for a in molecule.GetAtoms() if a.GetAtomicNum() and (a.GetIsotope() or a.GetNumRadicalElectrons())]
+    if odd:
+        raise DataError(
+            f"'{query}' has an isotope or unpaired electrons at {odd[0].GetSymbol()}{odd[0].GetIdx()}; expected a "
+            "closed shell of natural elements: write C for [CH3], and C* to attach there"
+        )
     Chem.RemoveStereochemistry(molecule)
     return molecule
 
 
 def _definite(pattern: Chem.Mol, query: str) -> Chem.Mol | None:
     """Molecule that a SMARTS names, where each of its atoms and bonds leaves no choice."""
-    vague = [a.GetSmarts() for a in pattern.GetAtoms() if not a.GetAtomicNum() and a.GetSmarts() not in ("*", "[*]")]
-    if vague:
-        raise DataError(f"'{query}' leaves atoms open ({', '.join(vague)}); name an element, or use * to attach")
+    atoms = [a.GetSmarts() for a in pattern.GetAtoms() if not _is_definite(a)]
+    bonds = [b.GetSmarts() for b in pattern.GetBonds() if b.GetSmarts() not in _BONDS]
+    if atoms or bonds:
+        raise DataError(
+            f"'{query}' is not definite ({', '.join(atoms + bonds)}); name elements, charges and bonds only, or use * "
+            "to attach"
+        )
+    Chem.FastFindRings(pattern)
     plain = Chem.RWMol()
     for atom in pattern.GetAtoms():
         new = Chem.Atom(atom.GetAtomicNum())
-        new.SetIsAromatic(atom.GetIsAromatic())
+        new.SetIsAromatic(atom.GetIsAromatic() or any(bond.GetSmarts() == ":" for bond in atom.GetBonds()))
         new.SetFormalCharge(atom.GetFormalCharge())
         plain.AddAtom(new)
     for bond in pattern.GetBonds():
         both = bond.GetBeginAtom().GetIsAromatic() and bond.GetEndAtom().GetIsAromatic()
-        kind = bond.GetBondType() if bond.GetBondType() in _CLASSES else Chem.BondType.SINGLE
-        kind = Chem.BondType.AROMATIC if both and bond.GetSmarts() in ("", ":") else kind
-        plain.AddBond(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), kind)
+        implied = ":" if both and bond.IsInRing() else "-"
+        plain.AddBond(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), _BONDS[bond.GetSmarts() or implied])
     molecule = plain.GetMol()
     return molecule if Chem.SanitizeMol(molecule, catchErrors=True) == Chem.SanitizeFlags.SANITIZE_NONE else None
 
 
-def contains(molecule: Chem.Mol, query: Chem.Mol) -> bool:
-    """Whether a molecule contains a query without its dummy atoms; aromatic bonds match conjugated ones.
+def _is_definite(atom: Chem.Atom) -> bool:
+    return bool(_DEFINITE_ATOM.fullmatch(atom.GetSmarts())) and (atom.GetAtomicNum() > 0) != ("*" in atom.GetSmarts())
 
-    The second half matters where new atoms close a ring that makes a part of the query aromatic.
+
+def contains(molecule: Chem.Mol, query: Chem.Mol) -> bool:
+    """Whether a molecule contains a query without its dummy atoms.
+
+    Either RDKit matches them as they are, or a Kekulé structure of the molecule contains one of the query. The second
+    half matters where atoms outside the query close a ring that is, or is no longer, perceived as aromatic.
     """
-    rule = Chem.SubstructMatchParameters()
-    rule.aromaticMatchesConjugated = True
-    return molecule.HasSubstructMatch(_without_dummies(query), rule)
+    if molecule.HasSubstructMatch(_without_dummies(query)):
+        return True
+    plain = Chem.Mol(query)
+    Chem.Kekulize(plain, clearAromaticFlags=True)
+    core = _without_dummies(plain)
+    return any(form.HasSubstructMatch(core) for form in Chem.ResonanceMolSupplier(molecule, Chem.KEKULE_ALL))
 
 
 def _without_dummies(query: Chem.Mol) -> Chem.Mol:
     bare = Chem.RWMol(query)
     for atom in sorted((a.GetIdx() for a in query.GetAtoms() if not a.GetAtomicNum()), reverse=True):
         bare.RemoveAtom(atom)
-    core = bare.GetMol()
-    for atom in core.GetAtoms():
-        atom.SetNoImplicit(False)
-    return core
+    return bare.GetMol()
 
 
 @dataclass(frozen=True)
@@ -131,25 +160,20 @@ class Scaffold:
                 f"it knows {' '.join(vocabulary.symbols)}: use another model"
             )
         for k in dummies:
-            bonds = molecule.GetAtomWithIdx(k).GetBonds()
-            if (
-                len(bonds) != 1
-                or bonds[0].GetBondType() not in _CLASSES
-                or not bonds[0].GetOtherAtom(atoms[k]).GetAtomicNum()
-            ):
-                raise DataError(f"an attachment point of '{query}' has no single bond to an atom; write it as C*")
+            _check_attachment(molecule.GetAtomWithIdx(k), query)
         place = {atom: row for row, atom in enumerate([*given, *dummies])}
         pairs = np.zeros(pair_count(len(place)), dtype=np.int64)
         for bond in molecule.GetBonds():
             i, j = sorted((place[bond.GetBeginAtomIdx()], place[bond.GetEndAtomIdx()]))
-            pairs[pair_count(j) + i] = _CLASSES.get(bond.GetBondType(), Bond.AROMATIC)
-        implied = [0 if dummies else _replaceable(molecule.GetAtomWithIdx(k)) for k in given]
-        if not dummies and not any(implied):
+            pairs[pair_count(j) + i] = bond_class(bond)
+        implied = {k: 0 if dummies else _replaceable(molecule.GetAtomWithIdx(k)) for k in given}
+        if not all(any(k in dummies or implied[k] for k in part) for part in Chem.GetMolFrags(molecule)):
             raise DataError(
-                f"'{query}' has no hydrogen to replace; mark an attachment point, or choose another scaffold"
+                f"'{query}', or a fragment of it, has nowhere to grow: expected an attachment point * in each fragment, "
+                "or no attachment points and a hydrogen to replace in each; mark one, or choose another scaffold"
             )
         classes = np.array([vocabulary.index[token] for token in tokens])
-        return cls(molecule, classes, pairs, np.array(implied), len(dummies))
+        return cls(molecule, classes, pairs, np.array([implied[k] for k in given]), len(dummies))
 
     @property
     def smallest(self) -> int:
@@ -164,7 +188,13 @@ class Scaffold:
         ConfigError
             If there is none.
         """
-        possible = np.array([size >= self.smallest and self._joinable(size, vocabulary) for size in range(len(prior))])
+        sizes = np.arange(self.smallest, len(prior))
+        start = Start.of(self, sizes, max(self.smallest, len(prior) - 1))
+        free = {key: part.numpy() for key, part in start.free.items()}
+        assembly = Assembly(start.mask.numpy(), free, start.clean["bonds"].numpy(), start.valence.numpy())
+        assembly.begin(np.full(start.mask.shape, vocabulary.budgets.max()))
+        possible = np.zeros(len(prior), dtype=bool)
+        possible[self.smallest :] = assembly.joinable
         cut = prior * possible
         if not cut.sum() > 0:
             raise ConfigError(
@@ -173,25 +203,15 @@ class Scaffold:
             )
         return cut / cut.sum()
 
-    def _joinable(self, size: int, vocabulary: Vocabulary) -> bool:
-        """Whether molecules of this size exist: every part has free valence, and there is enough of it."""
-        total = len(self.tokens) + self.attachments
-        i, j = pair_index(total)
-        parts = {k: {k} for k in range(total)}
-        for a, b, bond in zip(i, j, self.bonds, strict=True):
-            if bond and parts[a] is not parts[b]:
-                merged = parts[a] | parts[b]
-                parts.update(dict.fromkeys(merged, merged))
-        groups = {frozenset(part) for part in parts.values()}
-        most = int(vocabulary.budgets.max())
-        fresh = [
-            most - sum(int(ORDER[self.bonds[pair_count(k) + a]]) for a in range(k))
-            for k in range(len(self.tokens), total)
-        ]
-        left = [*self.valence, *fresh]
-        joints = len(groups) + size - total - 1
-        capacity = min(int(self.valence.sum()), joints) + sum(fresh) + most * (size - total)
-        return joints == 0 or (capacity >= 2 * joints and all(any(left[k] for k in part) for part in groups))
+
+def _check_attachment(dummy: Chem.Atom, query: str) -> None:
+    """Raise `DataError` unless a dummy atom has exactly one single, double or triple bond, to a given atom."""
+    bonds = dummy.GetBonds()
+    if len(bonds) != 1 or bond_class(bonds[0]) == Bond.AROMATIC or not bonds[0].GetOtherAtom(dummy).GetAtomicNum():
+        raise DataError(
+            f"an attachment point of '{query}' has not exactly one single, double or triple bond to an atom; write it "
+            "as C*"
+        )
 
 
 def _replaceable(atom: Chem.Atom) -> int:

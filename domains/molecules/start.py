@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,7 +11,9 @@ from torch import Tensor
 
 from .clamping import given_pairs
 from .graphs import pair_count, pair_index
-from .scaffold import Scaffold
+
+if TYPE_CHECKING:
+    from .scaffold import Scaffold
 
 __all__ = ["Start"]
 

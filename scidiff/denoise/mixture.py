@@ -41,7 +41,7 @@ class GaussianMixture:
     schedule
         Noise schedule.
     weights
-        Probability of each component, shape ``(components,)``.
+        Probability of each component, shape ``(components,)``; a sum within 1e-6 of 1 is scaled to 1.
     means
         Mean of each component, shape ``(components, *event)``.
     covariances
@@ -65,12 +65,12 @@ class GaussianMixture:
                 f"weights {tuple(weights.shape)}, means {tuple(means.shape)}, covariances {tuple(covariances.shape)}; "
                 f"expected weights {shapes[0]} and covariances of one of the shapes {shapes}"
             )
-        if bool((weights < 0).any()) or not math.isclose(float(weights.sum()), 1.0, abs_tol=1e-9):
+        if bool((weights < 0).any()) or not math.isclose(float(weights.sum()), 1.0, abs_tol=1e-6):
             raise ConfigError(f"weights sum to {float(weights.sum())}; expected probabilities that sum to 1")
         spectrum, basis = _spectrum(covariances, dim)
         if bool((spectrum < -1e-10 * spectrum.abs().max()).any()):
             raise ConfigError(f"a covariance has the eigenvalue {float(spectrum.min())}; expected none below 0")
-        members = {"weights": weights, "means": means, "covariances": covariances}
+        members = {"weights": weights / weights.sum(), "means": means, "covariances": covariances}
         members |= {"_spectrum": spectrum.clamp(min=0), "_basis": basis}
         for name, value in members.items():
             object.__setattr__(self, name, value)

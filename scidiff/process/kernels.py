@@ -115,6 +115,7 @@ class LevelKernel(Kernel):
     survivals: tuple[Survival, ...]
     clean: int
     levels: Tensor = field(init=False, repr=False)
+    flat: tuple[bool, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         projections = torch.as_tensor(self.projections, dtype=torch.float64)
@@ -123,6 +124,7 @@ class LevelKernel(Kernel):
         _check_survivals(self.survivals)
         eye = torch.eye(projections.shape[-1], dtype=torch.float64)
         object.__setattr__(self, "levels", torch.cat([eye[None], projections]))
+        object.__setattr__(self, "flat", tuple(bool((level == level[0]).all()) for level in projections))
 
     @property
     def states(self) -> int:
@@ -159,19 +161,19 @@ class LevelKernel(Kernel):
 
     def row(self, x: Tensor, t: Tensor, s: Tensor | float = 0.0) -> Tensor:
         """Law ``Q_{t|s}[x, :]`` of the later state."""
-        return self._look_up(self.coefficients(t, s), x, self.levels.to(x.device))
+        return self._rows(self.coefficients(t, s), x)
 
     def column(self, x_t: Tensor, t: Tensor, s: Tensor | float = 0.0) -> Tensor:
         """Likelihood ``Q_{t|s}[:, x_t]`` of the earlier state."""
-        return self._look_up(self.coefficients(t, s), x_t, self.levels.to(x_t.device).mT)
+        return self._columns(self.coefficients(t, s), x_t)
 
     def mix(self, w: Tensor, s: Tensor) -> Tensor:
         """Sum ``sum_v w(v) Q_s[v, :]`` over the clean classes."""
-        levels = self.levels[:, : self.clean].to(w)
-        weights = self.coefficients(s)
-        out = torch.nn.functional.pad(w, (0, self.states - self.clean)) * _last(weights[0])
-        for weight, level in zip(weights[1:], levels[1:], strict=True):
-            out = out + (w @ level) * _last(weight)
+        weights, levels = self.coefficients(s), self.levels.to(w)
+        total = w.sum(-1, keepdim=True)
+        out = torch.nn.functional.pad(w * _last(weights[0]), (0, self.states - self.clean))
+        for weight, level, flat in zip(weights[1:], levels[1:], self.flat, strict=True):
+            out += (total * _last(weight)) * level[0] if flat else (w @ level[: self.clean]) * _last(weight)
         return out
 
     def draw(self, x: Tensor, u: Tensor, t: Tensor, s: Tensor | float = 0.0) -> Tensor:
@@ -198,7 +200,7 @@ class LevelKernel(Kernel):
 
     def rate_column(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Rates ``R_t[:, x_t]`` into the present state."""
-        return self._look_up(self.slopes(t), x_t, self.levels.to(x_t.device).mT)
+        return self._columns(self.slopes(t), x_t)
 
     def prior(self) -> Tensor:
         """Law of a site at ``t = 1``: any row of ``Q_n``."""
@@ -208,12 +210,30 @@ class LevelKernel(Kernel):
         levels = self.levels.to(weights[0].device)
         return sum(_last(_last(weight)) * level for weight, level in zip(weights, levels, strict=True))
 
-    @staticmethod
-    def _look_up(weights: Sequence[Tensor], x: Tensor, levels: Tensor) -> Tensor:
-        return sum(
-            _last(weight) * torch.nn.functional.embedding(x, level)
-            for weight, level in zip(weights, levels, strict=True)
-        )
+    def _rows(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
+        """Sum of the weighted rows ``Q_l[x, :]``; a level whose rows are all equal needs no look-up."""
+        parts = [
+            _last(weight) * (level[0] if flat else torch.nn.functional.embedding(x, level))
+            for weight, level, flat in zip(weights[1:], self.levels[1:].to(x.device), self.flat, strict=True)
+        ]
+        return self._with_identity(parts, weights[0], x)
+
+    def _columns(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
+        """Sum of the weighted columns ``Q_l[:, x]``; see `_rows`."""
+        parts = [
+            _last(weight * level[0][x]) if flat else _last(weight) * torch.nn.functional.embedding(x, level.mT)
+            for weight, level, flat in zip(weights[1:], self.levels[1:].to(x.device), self.flat, strict=True)
+        ]
+        return self._with_identity(parts, weights[0], x)
+
+    def _with_identity(self, parts: Sequence[Tensor], weight: Tensor, x: Tensor) -> Tensor:
+        """Sum of the parts and of the weighted identity, shape ``(*sites, D)``."""
+        shape = torch.broadcast_shapes(x.shape, weight.shape)
+        out = torch.zeros((*shape, self.states), dtype=torch.float64, device=x.device)
+        for part in parts:
+            out += part
+        where, value = x.expand(shape), weight.expand(shape)
+        return out.scatter_add_(-1, _last(where), _last(value))
 
 
 def mask(classes: int, survival: Survival | None = None) -> LevelKernel:

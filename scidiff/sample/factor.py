@@ -45,9 +45,9 @@ class FactorRule:
         ConfigError
             If a rule has no grid of its own.
         """
-        grids = {name: getattr(rule, "plan", None) for name, rule in self.rules.items()}
-        without = sorted(name for name, grid in grids.items() if not isinstance(grid, Grid))
-        offsets = {grid.offset for grid in grids.values() if isinstance(grid, Grid)}
+        plans = {name: getattr(rule, "plan", None) for name, rule in self.rules.items()}
+        grids = {name: plan for name, plan in plans.items() if isinstance(plan, Grid)}
+        without, offsets = sorted(set(plans) - set(grids)), {grid.offset for grid in grids.values()}
         if without or len(offsets) != 1:
             raise ConfigError(
                 f"the rules of {without} have no grid of their own, or the grids begin at different steps {offsets}; "

@@ -177,7 +177,7 @@ def test_weights_are_the_losses_of_other_kinds(schedule, kind, weight):
 
 
 def test_the_loss_is_least_at_the_posterior_mean():
-    """Standard normal data: the best linear prediction is ``alpha x / (alpha^2 + sigma^2)``; its weight does not matter.
+    """Standard normal data: the best linear prediction is ``alpha x / (alpha^2 + sigma^2)``.
 
     The slope of the mean loss over 200 000 draws vanishes within five standard errors.
     """

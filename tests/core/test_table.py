@@ -57,7 +57,7 @@ GRID = log_snr_grid(VE, 24, floor=0.01, to_zero=False)
 
 @pytest.mark.parametrize("h", [-3.0, -0.3, 1e-9, 1e-3, 0.5, 0.999, 1.001, 4.0, 30.0])
 def test_moments_are_the_integrals(h):
-    """Against adaptive quadrature (1e-12) where it resolves them, and the leading term ``h^(k+1) / (k+1)`` at small h."""
+    """Against adaptive quadrature (1e-12) and the leading term ``h^(k+1) / (k+1)`` at small h."""
     moments = exponential_moments(h, 5)
     for k, moment in enumerate(moments):
         if abs(h) < 1e-2:
@@ -239,7 +239,7 @@ def start(x: torch.Tensor, grid: torch.Tensor) -> RunState:
 
 
 def test_the_state_stays_in_double_precision():
-    """A single-precision prediction does not lower the precision of what is known exactly, ``x`` and the coefficients."""
+    """A single-precision prediction does not lower the precision of ``x`` and the coefficients."""
     from scidiff.denoise import Denoiser
     from scidiff.process import Kind
 

@@ -1,8 +1,8 @@
-"""Toys with closed forms: unit-impulse noise, exact propagation of a variance, the mixture on which orders are measured.
+"""Toys with closed forms: unit-impulse noise, exact propagation of a variance, the mixture that orders are measured on.
 
-A run with a linear denoiser is a linear map of the first state and of every noise draw. Its coefficients are read off by
-running a batch in which sample 0 starts from 1 without noise and sample k + 1 from 0 with one unit draw, in step k; the
-variance of the result is then a sum of squares, without any Monte-Carlo error.
+A run with a linear denoiser is a linear map of the first state and of every noise draw. Its coefficients are read off
+by running a batch in which sample 0 starts from 1 without noise and sample k + 1 from 0 with one unit draw, in step k;
+the variance of the result is then a sum of squares, without any Monte-Carlo error.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def target_a(schedule: Schedule = VE) -> GaussianMixture:
 
 
 def flow(mixture: GaussianMixture, x: Tensor, first: float, last: float, steps: int) -> Tensor:
-    """Probability flow from ``lam = first`` to `last` for ``alpha = 1``: ``dx/dlam = m - x``, by classical Runge-Kutta."""
+    """Probability flow from ``lam = first`` to `last` for ``alpha = 1``: ``dx/dlam = m - x``, by Runge-Kutta."""
     slope: Callable[[Tensor, float], Tensor] = lambda y, lam: mixture(y, mixture.schedule.t(lam)) - y  # noqa: E731
     h = (last - first) / steps
     for i in range(steps):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from scipy.integrate import quad
+from torch.autograd.functional import hessian, jacobian
 
 from scidiff.denoise import GaussianMixture
 from scidiff.errors import ConfigError, ShapeError
@@ -72,17 +74,17 @@ def test_tweedie(schedule, covariances, t):
     alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
     for x in X:
         density = lambda y: mixture.log_density(y.unsqueeze(0), t)[0]  # noqa: E731
-        score = torch.func.grad(density)(x)
-        hessian = torch.func.hessian(density)(x)
+        score = jacobian(density, x)
+        curvature = hessian(density, x)
         point = x.unsqueeze(0)
         size = float(score.abs().max())
         assert torch.allclose(mixture.score(point, t)[0], score, atol=1e-10 * (1 + size))
         assert torch.allclose(mixture(point, t)[0], (x + sigma**2 * score) / alpha, atol=1e-9 * (1 + 1 / alpha))
-        tweedie = (sigma / alpha) ** 2 * (torch.eye(4) + sigma**2 * hessian)
+        tweedie = (sigma / alpha) ** 2 * (torch.eye(4) + sigma**2 * curvature)
         assert torch.allclose(mixture.covariance(point, t)[0], tweedie, atol=1e-9 * (1 + (sigma / alpha) ** 2))
         # the denoiser passes gradients, as guidance needs them: dm/dx = alpha / sigma^2 Cov
-        jacobian = torch.func.jacrev(lambda y: mixture(y.unsqueeze(0), t)[0])(x)
-        assert torch.allclose(jacobian, alpha / sigma**2 * mixture.covariance(point, t)[0], atol=1e-7)
+        slope = jacobian(lambda y: mixture(y.unsqueeze(0), t)[0], x)
+        assert torch.allclose(slope, alpha / sigma**2 * mixture.covariance(point, t)[0], atol=1e-7)
 
 
 @shapes
@@ -155,7 +157,7 @@ def test_the_exact_reverse_sampler_keeps_the_marginals():
     noise, count = Noise.range(0, 10_000), 10_000
     x = process.noise(mixture.draw(noise), 0.9, noise)
     times = [0.9, 0.5, 0.2, 0.02]
-    for step, (t, s) in enumerate(zip(times[:-1], times[1:], strict=True)):
+    for step, (t, s) in enumerate(pairwise(times)):
         x = mixture.reverse_draw(x, t, s, noise, step=step)
     other = Noise.range(1, count)
     direct = process.noise(mixture.draw(other), 0.02, other)

@@ -1,8 +1,8 @@
 """Weak order of the noisy multistep solvers on data that are not Gaussian, without Monte-Carlo noise.
 
-The law of ``(x_(i+1), x_i)`` is propagated on a grid: given the pair before, the next state is Gaussian with a mean that is
-linear in the predictions at both points. The trapezoidal rule converges faster than any power for such kernels; the
-cut tails hold less than 1e-6 of the mass.
+The law of ``(x_(i+1), x_i)`` is propagated on a grid: given the pair before, the next state is Gaussian with a mean
+that is linear in the predictions at both points. The trapezoidal rule converges faster than any power for such kernels;
+the cut tails hold less than 1e-6 of the mass.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from scidiff.process import VESchedule
 from scidiff.sample import Table, ancestral, dpmpp_2m_sde, exponential_adams
 
 SCHEDULE = VESchedule(0.01, 50.0)
-MIXTURE = GaussianMixture(
-    SCHEDULE, torch.tensor([0.3, 0.7]), torch.tensor([[-1.5], [1.0]]), torch.tensor([0.25, 0.16])
-)
+MIXTURE = GaussianMixture(SCHEDULE, torch.tensor([0.3, 0.7]), torch.tensor([[-1.5], [1.0]]), torch.tensor([0.25, 0.16]))
 POINTS = np.linspace(-8.5, 8.5, 201)
 WIDTH = POINTS[1] - POINTS[0]
 TOP, LOW = 1.5, 0.6

@@ -1,4 +1,4 @@
-"""What may not matter does not: the kind of the prediction, the schedule behind equal noise levels, the form of time."""
+"""What may not matter does not: the kind of the prediction, the schedule behind the noise levels, the form of time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from scidiff.process import (
     GaussianProcess,
     Kind,
     LinearFlowSchedule,
-    Schedule,
     VESchedule,
     VPSchedule,
 )
@@ -42,7 +41,7 @@ LAM = torch.linspace(-3.5, 3.0, 13, dtype=torch.float64)
 @every
 @pytest.mark.parametrize("schedule", [VPSchedule(), CosineSchedule(lam_min=-4), VESchedule()], ids=str)
 def test_the_kind_of_the_prediction_does_not_matter(solver, schedule):
-    """Networks that predict the mean, the noise, the velocity or the score of one law draw the same samples to 1e-10."""
+    """Networks that predict mean, noise, velocity or score of one law draw the same samples to 1e-10."""
     exact, process = target_a(schedule), GaussianProcess(SPACE, schedule)
 
     def network(kind: Kind) -> Denoiser:
@@ -68,7 +67,9 @@ def test_the_schedule_does_not_matter(solver, schedule):
         grid = one.t(LAM)
         alpha, rule = one.alpha(grid), TableRule(solver(one, grid))
         state = RunState.at(alpha[0] * start, float(grid[0]), Noise.range(0, 6))
-        ends.append(run(target_a(one).denoiser, GaussianProcess(SPACE, one), rule, rule.plan, state=state).x / alpha[-1])
+        ends.append(
+            run(target_a(one).denoiser, GaussianProcess(SPACE, one), rule, rule.plan, state=state).x / alpha[-1]
+        )
     assert torch.allclose(ends[0], ends[1], rtol=1e-9, atol=1e-9)
 
 

@@ -1,8 +1,8 @@
 """Orders of convergence, measured against known flows.
 
-On Gaussian data the probability flow is known in closed form: per eigen-direction of variance ``v`` and for ``alpha = 1``,
-``x(s) = x(s_T) sqrt((v + s^2) / (v + s_T^2))``. On the mixture of `target_a` the reference is a fine Runge-Kutta solution;
-medians over samples are compared, since means are ruled by the few that pass near a separatrix.
+On Gaussian data the probability flow is known in closed form: per eigen-direction of variance ``v`` and for
+``alpha = 1``, ``x(s) = x(s_T) sqrt((v + s^2) / (v + s_T^2))``. On the mixture of `target_a` the reference is a fine
+Runge-Kutta solution; medians over samples are compared, since means are ruled by the few that pass near a separatrix.
 """
 
 from __future__ import annotations
@@ -73,9 +73,7 @@ def test_ranking_at_ten_calls(reference):
     errors["q3 + c"] = median_error(HIGHER["q3 + c"], log_grid(10), reference)
     errors["Heun"] = median_error(heun, log_grid(5), reference)
     assert errors["q3 + c"] < errors["2M"] < errors["q1"] < errors["Heun"]
-    karras = median_error(
-        SOLVERS["q2"][0], edm_grid(VE, 10, floor=0.01, to_zero=False), reference
-    )
+    karras = median_error(SOLVERS["q2"][0], edm_grid(VE, 10, floor=0.01, to_zero=False), reference)
     assert karras > 1.5 * median_error(SOLVERS["q2"][0], log_grid(10), reference)
 
 

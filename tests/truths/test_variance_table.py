@@ -7,6 +7,7 @@ spread at few steps; the posterior covariance makes it exact at every number of 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def test_recursions_in_closed_form(steps):
     """DDIM and the ancestral sampler against their scalar recursions, to round-off."""
     sigma = np.geomspace(40, 0.01, steps + 1)
     first = second = START
-    for s, t in zip(sigma[:-1], sigma[1:], strict=True):
+    for s, t in pairwise(sigma):
         g, r = 1 / (1 + s**2), (t / s) ** 2
         first *= (t / s + (1 - t / s) * g) ** 2
         second = (r + (1 - r) * g) ** 2 * second + t**2 * (1 - r)
@@ -79,7 +80,7 @@ def test_recursions_in_closed_form(steps):
 @pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize("schedule", [VPSchedule(), CosineSchedule()], ids=["vp", "cosine"])
 def test_the_posterior_covariance_is_exact_at_every_number_of_steps(schedule, eta):
-    """Also on variance-preserving schedules, where all marginals of N(0, 1) data have variance 1, and into ``t = 0``."""
+    """Also where all marginals of N(0, 1) data have variance 1, and into ``t = 0``."""
     for steps in (2, 3, 10):
         grid = log_snr_grid(schedule, steps)
         table = analytic_dpm(schedule, grid, posterior_variance=posterior_variance, eta=eta)
