@@ -7,8 +7,8 @@ given and ``N`` of new atoms, the parts can be joined if and only if every part 
     slack = min(S, C - 1) + N - 2 (C - 1) >= 0.
 
 Only if: the ``C - 1`` bonds have ``2 (C - 1)`` ends, and at most one end of each is a given atom. If: choose one free
-valence of every part, a new one where it has one, and ``C - 2`` more, so that at most ``C - 1`` are given; a part with one
-of them can then always be bonded to a part with more, and what remains is the same task with one part less.
+valence of every part, a new one where it has one, and ``C - 2`` more, so that at most ``C - 1`` are given; a part with
+one of them can then always be bonded to a part with more, and what remains is the same task with one part less.
 
 A bond is allowed if both hold after it.
 """

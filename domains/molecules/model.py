@@ -170,10 +170,8 @@ class MoleculeModel:
         ----------
         count
             Number of molecules.
-        steps
-            Network calls for each; at least 1.
-        seed
-            Seed of the run.
+        steps, seed
+            Network calls for each, and the seed of the run.
         scaffold
             A part that every molecule contains: a SMILES or definite SMARTS, with ``*`` at attachment points; see
             `Scaffold`. The size is then drawn from the sizes of the data at which the scaffold can be completed.

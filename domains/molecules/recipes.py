@@ -20,6 +20,7 @@ from scidiff.train import train as run
 
 from .data import DATASETS, load, read_smiles
 from .datasets.splits import split_by_hash
+from .encoding import encode_known, encode_training, usable
 from .network import GraphDenoiserConfig
 from .training import MoleculeTask, smiles_hash
 from .vocabulary import Bond

@@ -1,13 +1,13 @@
 """A given part of a molecule: scaffolds, decorations and linkers.
 
-A query is a SMILES, or a SMARTS whose atoms and bonds are definite. Dummy atoms ``*`` are attachment points: each becomes
-a new atom, bonded as written, that the model chooses; all other atoms of the query are closed. Without dummy atoms every
-hydrogen of the query may be replaced, except those that a token names, such as that of ``[nH]``. Several fragments
-``A*.B*`` are joined through new atoms: a linker. Stereo marks are dropped, since the graphs have none.
+A query is a SMILES, or a SMARTS whose atoms and bonds are definite. Dummy atoms ``*`` are attachment points: each
+becomes a new atom, bonded as written, that the model chooses; all other atoms of the query are closed. Without dummy
+atoms every hydrogen of the query may be replaced, except those that a token names, such as that of ``[nH]``. Several
+fragments ``A*.B*`` are joined through new atoms: a linker. Stereo marks are dropped, since the graphs have none.
 
 The given atoms and the pairs between them sit at ``t = 0`` from the start, so that the network sees them as certain and
-no step moves them: every sample contains the query by construction, as one of its Kekulé structures. What is aromatic is
-perceived anew in the whole molecule: new atoms may close an aromatic ring over a part of the query, or a cage over one.
+no step moves them: every sample contains the query by construction, as one of its Kekulé structures. What is aromatic
+is perceived anew in the whole molecule: new atoms may close an aromatic ring over a part of the query, or a cage.
 """
 
 from __future__ import annotations
@@ -101,10 +101,9 @@ def contains(molecule: Chem.Mol, query: Chem.Mol) -> bool:
     """
     if molecule.HasSubstructMatch(_without_dummies(query)):
         return True
-    plain = Chem.Mol(query)
-    Chem.Kekulize(plain, clearAromaticFlags=True)
-    core = _without_dummies(plain)
-    return any(form.HasSubstructMatch(core) for form in Chem.ResonanceMolSupplier(molecule, Chem.KEKULE_ALL))
+    cores = [_without_dummies(form) for form in Chem.ResonanceMolSupplier(query, Chem.KEKULE_ALL)]
+    forms = Chem.ResonanceMolSupplier(molecule, Chem.KEKULE_ALL)
+    return any(form.HasSubstructMatch(core) for form in forms for core in cores)
 
 
 def _without_dummies(query: Chem.Mol) -> Chem.Mol:
@@ -169,8 +168,8 @@ class Scaffold:
         implied = {k: 0 if dummies else _replaceable(molecule.GetAtomWithIdx(k)) for k in given}
         if not all(any(k in dummies or implied[k] for k in part) for part in Chem.GetMolFrags(molecule)):
             raise DataError(
-                f"'{query}', or a fragment of it, has nowhere to grow: expected an attachment point * in each fragment, "
-                "or no attachment points and a hydrogen to replace in each; mark one, or choose another scaffold"
+                f"'{query}', or a fragment of it, has nowhere to grow: expected an attachment point * in every "
+                "fragment, or none and a hydrogen to replace in each; mark one, or choose another scaffold"
             )
         classes = np.array([vocabulary.index[token] for token in tokens])
         return cls(molecule, classes, pairs, np.array([implied[k] for k in given]), len(dummies))

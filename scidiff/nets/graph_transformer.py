@@ -114,7 +114,7 @@ class _Layer(nn.Module):
 
     def forward(self, h: Tensor, e: Tensor, mask: Tensor, key_bias: Tensor) -> tuple[Tensor, Tensor]:
         batch, nodes, width = h.shape
-        incidence, position = (constant.to(h.device) for constant in _incidence(nodes))
+        incidence, position = _incidence(nodes)
         edge = self.pair_norm(e)
         square = F.pad(self.from_pair(edge), (0, 0, 0, 1)).index_select(1, pair_map(nodes, h.device))
         square = square.view(batch, nodes, nodes, -1).permute(0, 3, 1, 2)
@@ -125,8 +125,9 @@ class _Layer(nn.Module):
         h = h + self.attention_out(attended.transpose(1, 2).reshape(batch, nodes, width))
         h = h + self.message(a.mean(-1).transpose(1, 2))
         h = h + self.mix(self.mix_norm(h))
-        cycles = (a @ a.transpose(-1, -2)).flatten(2).index_select(2, position).transpose(1, 2) / math.sqrt(nodes)
-        ends = incidence @ self.pair_node(h)
+        cycles = (a @ a.transpose(-1, -2)).flatten(2).index_select(2, position.to(h.device)).transpose(1, 2)
+        cycles = cycles / math.sqrt(nodes)
+        ends = incidence.to(h) @ self.pair_node(h)
         inner = self.pair_in(edge) + ends + self.pair_product(cycles)
         return h, e + self.pair_out(F.gelu(inner))
 

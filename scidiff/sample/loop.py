@@ -97,10 +97,9 @@ def run(
     denoiser, process, rule, plan
         What estimates the clean state, the law of the noise, how sites move, and where in time they go.
     noise, shape, free, clean
-        A new run: randomness of the samples, event shape, free sites and the clean values of the others; see
-        `RunState.start`.
+        A new run: see `RunState.start`.
     state
-        A run to go on with; the four parameters above are then not used.
+        A run to go on with, instead of these four.
     condition
         Handed to the denoiser as it is.
     transforms, correctors

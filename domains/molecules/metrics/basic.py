@@ -60,7 +60,18 @@ def distinct_rate(codes: np.ndarray, keep: np.ndarray) -> float:
 
 
 def measure_validity(context: Context) -> dict[str, Metric]:
-    """Validity per attempt and per returned string, connectedness and closed shells."""
+    """Validity per attempt and per returned string, connectedness and closed shells.
+
+    Parameters
+    ----------
+    context
+        The molecules, what they are compared with, and the settings.
+
+    Returns
+    -------
+    rows
+        ``valid``, ``valid_returned``, ``valid_strict``, ``connected``, ``no_radicals``.
+    """
     checked = context.checked
     valid = len(context.generated)
     whole = checked.connected & checked.closed_shell
@@ -76,7 +87,18 @@ def measure_validity(context: Context) -> dict[str, Metric]:
 
 
 def measure_uniqueness(context: Context) -> dict[str, Metric]:
-    """Uniqueness among the valid, among the first ``k`` valid, and per attempt."""
+    """Uniqueness among the valid, among the first ``k`` valid, and per attempt.
+
+    Parameters
+    ----------
+    context
+        The molecules, what they are compared with, and the settings.
+
+    Returns
+    -------
+    rows
+        ``unique``, ``vu``, and ``unique@k`` for each ``k`` that there are valid molecules for.
+    """
     note = "distinct of the valid; falls with the count; interval by half-sampling"
     rows = {"unique": _distinct(context, context.generated.index, None, note)}
     valid = context.checked.canonical
@@ -89,7 +111,18 @@ def measure_uniqueness(context: Context) -> dict[str, Metric]:
 
 
 def measure_novelty(context: Context) -> dict[str, Metric]:
-    """Novelty of the distinct molecules, and valid, distinct and novel per attempt."""
+    """Novelty of the distinct molecules, and valid, distinct and novel per attempt.
+
+    Parameters
+    ----------
+    context
+        The molecules, what they are compared with, and the settings.
+
+    Returns
+    -------
+    rows
+        ``novel``, ``vun``.
+    """
     novel = context.novel
     keep = _of_attempts(context, novel)
     return {
@@ -99,7 +132,18 @@ def measure_novelty(context: Context) -> dict[str, Metric]:
 
 
 def measure_quality(context: Context) -> dict[str, Metric]:
-    """Valid, distinct, easy to make and drug-like, per attempt."""
+    """Valid, distinct, easy to make and drug-like, per attempt.
+
+    Parameters
+    ----------
+    context
+        The molecules, what they are compared with, and the settings.
+
+    Returns
+    -------
+    rows
+        ``quality``.
+    """
     values = context.generated.properties
     sa, qed = values[:, PROPERTIES.index("sa")], values[:, PROPERTIES.index("qed")]
     keep = np.zeros(len(context.codes), dtype=bool)
@@ -108,7 +152,18 @@ def measure_quality(context: Context) -> dict[str, Metric]:
 
 
 def measure_scaffolds(context: Context) -> dict[str, Metric]:
-    """Scaffold novelty and scaffold retrieval, per attempt."""
+    """Scaffold novelty and scaffold retrieval, per attempt.
+
+    Parameters
+    ----------
+    context
+        The molecules, what they are compared with, and the settings.
+
+    Returns
+    -------
+    rows
+        ``sc_ret``, and ``sc_nov`` where there is a training set.
+    """
     named = [None if found is None else found[0] for found in context.generated.scaffolds]
     numbers = {name: row for row, name in enumerate(sorted({name for name in named if name is not None}))}
     codes = np.array([-1 if name is None else numbers[name] for name in named], dtype=np.int64)

@@ -36,13 +36,35 @@ PHYSCHEM_CONTINUOUS = 4
 
 
 def properties(smiles: str) -> tuple[float, float, float, float]:
-    """Return logP, SA, QED and weight (Da) of a valid SMILES, in the order of `PROPERTIES`."""
+    """Compute logP, SA, QED and molecular weight.
+
+    Parameters
+    ----------
+    smiles
+        A valid SMILES.
+
+    Returns
+    -------
+    values
+        In the order of `PROPERTIES`; the weight in dalton.
+    """
     mol = Chem.MolFromSmiles(smiles)
     return Crippen.MolLogP(mol), sa_score(mol), QED.qed(mol), Descriptors.MolWt(mol)
 
 
 def physchem(smiles: str) -> tuple[float, ...]:
-    """Return the nine descriptors of `PHYSCHEM` of a valid SMILES."""
+    """Compute the nine descriptors of GuacaMol.
+
+    Parameters
+    ----------
+    smiles
+        A valid SMILES.
+
+    Returns
+    -------
+    values
+        In the order of `PHYSCHEM`.
+    """
     mol = Chem.MolFromSmiles(smiles)
     return (
         GraphDescriptors.BertzCT(mol),
@@ -58,18 +80,51 @@ def physchem(smiles: str) -> tuple[float, ...]:
 
 
 def brics_fragments(smiles: str) -> tuple[str, ...]:
-    """Return the pieces of a valid SMILES that are left when its BRICS bonds are cut, as canonical SMILES."""
+    """Cut the BRICS bonds of a molecule.
+
+    Parameters
+    ----------
+    smiles
+        A valid SMILES.
+
+    Returns
+    -------
+    fragments
+        Canonical SMILES of the pieces, repeated as often as they occur.
+    """
     mol = Chem.MolFromSmiles(smiles)
     return tuple(Chem.MolToSmiles(Chem.FragmentOnBRICSBonds(mol)).split("."))
 
 
 def murcko_scaffold(smiles: str) -> tuple[str, int] | None:
-    """Return the Bemis-Murcko scaffold of a valid SMILES and its number of rings; None without a ring."""
+    """Find the Bemis-Murcko scaffold of a molecule, its rings and what joins them; None without a ring.
+
+    Parameters
+    ----------
+    smiles
+        A valid SMILES.
+
+    Returns
+    -------
+    scaffold
+        Canonical SMILES and number of rings, or None.
+    """
     scaffold = MurckoScaffold.GetScaffoldForMol(Chem.MolFromSmiles(smiles))
     rings = scaffold.GetRingInfo().NumRings()
     return (Chem.MolToSmiles(scaffold), rings) if rings else None
 
 
 def flat_smiles(smiles: str) -> str:
-    """Return the canonical SMILES of a valid SMILES without its stereo marks."""
+    """Take the stereo marks off a molecule.
+
+    Parameters
+    ----------
+    smiles
+        A valid SMILES.
+
+    Returns
+    -------
+    flat
+        Canonical SMILES.
+    """
     return Chem.MolToSmiles(Chem.MolFromSmiles(smiles), isomericSmiles=False)

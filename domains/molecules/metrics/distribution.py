@@ -40,7 +40,18 @@ LEAST_RINGS = 2
 
 
 def cosine(first: np.ndarray, second: np.ndarray) -> float:
-    """Cosine of two count vectors; NaN where one of them is zero."""
+    """Cosine of two count vectors; NaN where one of them is zero.
+
+    Parameters
+    ----------
+    first, second
+        Counts of the same things, shape ``(k,)``.
+
+    Returns
+    -------
+    similarity
+        Between 0 and 1, or NaN.
+    """
     length = np.linalg.norm(first) * np.linalg.norm(second)
     return float(first @ second / length) if length > 0 else float("nan")
 
@@ -64,7 +75,18 @@ def diversities(sums: np.ndarray, squares: np.ndarray, count: int) -> tuple[floa
 
 
 def measure_diversity(context: Context) -> dict[str, Metric]:
-    """Internal diversity, plain and with squares."""
+    """Internal diversity, plain and with squares.
+
+    Parameters
+    ----------
+    context
+        The molecules, what they are compared with, and the settings.
+
+    Returns
+    -------
+    rows
+        ``intdiv``, ``intdiv2``.
+    """
     molecules = context.generated
     count = len(molecules)
     groups = min(JACKKNIFE_GROUPS, count)
@@ -92,7 +114,18 @@ def _diversities_without(sums: np.ndarray, squares: np.ndarray, labels: np.ndarr
 
 
 def measure_nearest(context: Context) -> dict[str, Metric]:
-    """Similarity to the nearest neighbour of the reference set."""
+    """Similarity to the nearest neighbour of the reference set.
+
+    Parameters
+    ----------
+    context
+        The molecules, what they are compared with, and the settings.
+
+    Returns
+    -------
+    rows
+        ``snn``.
+    """
     molecules = context.generated
     nearest = nearest_similarity(molecules.fingerprints, context.reference.fingerprints)[molecules.index]
     note = "mean largest T to the reference; interval over the generated molecules at this reference"
@@ -100,28 +133,72 @@ def measure_nearest(context: Context) -> dict[str, Metric]:
 
 
 def measure_fragments(context: Context) -> dict[str, Metric]:
-    """Cosine similarity of BRICS fragments."""
+    """Cosine similarity of BRICS fragments.
+
+    Parameters
+    ----------
+    context
+        The molecules, what they are compared with, and the settings.
+
+    Returns
+    -------
+    rows
+        ``frag``.
+    """
     note = "cosine of BRICS fragment counts; interval by half-sampling"
     sets = (context.generated, context.reference)
     return {"frag": _count_similarity(context, *(molecules.fragments for molecules in sets), note=note)}
 
 
 def measure_scaffold_similarity(context: Context) -> dict[str, Metric]:
-    """Cosine similarity of scaffolds with two rings or more."""
+    """Cosine similarity of scaffolds with two rings or more.
+
+    Parameters
+    ----------
+    context
+        The molecules, what they are compared with, and the settings.
+
+    Returns
+    -------
+    rows
+        ``scaf``.
+    """
     note = "cosine of counts of scaffolds with two rings or more, a fraction; interval by half-sampling"
     items = [_ringed(molecules) for molecules in (context.generated, context.reference)]
     return {"scaf": _count_similarity(context, *items, note=note)}
 
 
 def measure_properties(context: Context) -> dict[str, Metric]:
-    """Mean properties of the generated molecules."""
+    """Mean properties of the generated molecules.
+
+    Parameters
+    ----------
+    context
+        The molecules, what they are compared with, and the settings.
+
+    Returns
+    -------
+    rows
+        ``logp``, ``sa``, ``qed``, ``weight``.
+    """
     units = ("mean Crippen logP", "mean synthetic accessibility, 1 to 10", "mean QED", "mean molecular weight, Da")
     values = context.generated.properties
     return {name: _mean(context, values[:, k], units[k]) for k, name in enumerate(PROPERTIES)}
 
 
 def measure_wasserstein(context: Context) -> dict[str, Metric]:
-    """Distance of each property to the reference set."""
+    """Distance of each property to the reference set.
+
+    Parameters
+    ----------
+    context
+        The molecules, what they are compared with, and the settings.
+
+    Returns
+    -------
+    rows
+        The same names, each followed by ``_wasserstein``.
+    """
     ours, theirs = context.generated.properties, context.reference.properties
     labels = group_labels(len(ours), min(JACKKNIFE_GROUPS, len(ours)), context.seed)
     rows = {}
@@ -136,7 +213,18 @@ def measure_wasserstein(context: Context) -> dict[str, Metric]:
 
 
 def measure_filters(context: Context) -> dict[str, Metric]:
-    """Share that passes the filters of MOSES."""
+    """Share that passes the filters of MOSES.
+
+    Parameters
+    ----------
+    context
+        The molecules, what they are compared with, and the settings.
+
+    Returns
+    -------
+    rows
+        ``filters``.
+    """
     if context.rules is None:
         return {"filters": Metric.undefined(0, "the rule files of MOSES were not given")}
     passes = context.generated.passes_moses(context.rules)
@@ -144,7 +232,18 @@ def measure_filters(context: Context) -> dict[str, Metric]:
 
 
 def measure_pains(context: Context) -> dict[str, Metric]:
-    """Share without a PAINS alert of RDKit."""
+    """Share without a PAINS alert of RDKit.
+
+    Parameters
+    ----------
+    context
+        The molecules, what they are compared with, and the settings.
+
+    Returns
+    -------
+    rows
+        ``pains_free``.
+    """
     return {"pains_free": _share(context, context.generated.passes_pains, "no PAINS alert of RDKit, of the valid")}
 
 

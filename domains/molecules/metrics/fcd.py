@@ -49,7 +49,18 @@ SMALL = 2000
 
 
 def fcd_score(distance: float) -> float:
-    """Score of GuacaMol, ``exp(-distance / 5)``, between 0 and 1."""
+    """Score of GuacaMol, ``exp(-distance / 5)``, between 0 and 1.
+
+    Parameters
+    ----------
+    distance
+        FCD, not negative.
+
+    Returns
+    -------
+    score
+        1 at distance zero.
+    """
     return math.exp(-0.2 * distance)
 
 
@@ -172,7 +183,23 @@ def set_statistics(
 
 
 def measure_fcd(context: Context) -> dict[str, Metric]:
-    """FCD at the size of the sample, extrapolated to infinite size, and GuacaMol's score."""
+    """FCD at the size of the sample, extrapolated to infinite size, and GuacaMol's score.
+
+    Parameters
+    ----------
+    context
+        The molecules, what they are compared with, and the settings.
+
+    Returns
+    -------
+    rows
+        ``fcd``, ``fcd_extrapolated``, ``fcd_score``.
+
+    Raises
+    ------
+    IntegrityError
+        If cached statistics are damaged.
+    """
     ours, theirs = context.generated, context.reference
     sizes = f"{len(ours)} against {len(theirs)}"
     if min(len(ours), len(theirs)) < 2 * GROUPS:

@@ -136,5 +136,16 @@ def _catalogue() -> FilterCatalog.FilterCatalog:
 
 
 def passes_pains(smiles: str) -> bool:
-    """Tell whether a valid SMILES matches none of RDKit's PAINS patterns."""
+    """Tell whether a molecule matches none of RDKit's PAINS patterns.
+
+    Parameters
+    ----------
+    smiles
+        A valid SMILES.
+
+    Returns
+    -------
+    passes
+        True where no pattern matches.
+    """
     return not _catalogue().HasMatch(Chem.MolFromSmiles(smiles))

@@ -124,12 +124,34 @@ def compare_counts(reference: np.ndarray, generated: np.ndarray, labels: np.ndar
 
 
 def kl_score(divergences: Sequence[float]) -> float:
-    """Mean of ``exp(-D)`` over the divergences, between 0 and 1."""
+    """Mean of ``exp(-D)`` over the divergences, between 0 and 1.
+
+    Parameters
+    ----------
+    divergences
+        KL divergences in nats; infinite ones count as zero.
+
+    Returns
+    -------
+    score
+        1 where all are zero.
+    """
     return float(np.mean(np.exp(-np.asarray(divergences, dtype=np.float64))))
 
 
 def measure_kl(context: Context) -> dict[str, Metric]:
-    """KL score against the reference set."""
+    """KL score against the reference set.
+
+    Parameters
+    ----------
+    context
+        The molecules, what they are compared with, and the settings.
+
+    Returns
+    -------
+    rows
+        ``kl_score``.
+    """
     ours, theirs = (_quantities(molecules, context.seed) for molecules in (context.generated, context.reference))
     count = len(ours)
     note = f"mean exp(-KL) of ten quantities, {count} against {len(theirs)} distinct molecules"

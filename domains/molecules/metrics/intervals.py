@@ -41,7 +41,18 @@ class Interval(NamedTuple):
     high: float
 
     def clip(self, least: float = 0.0, most: float = 1.0) -> Interval:
-        """Cut the interval to the range that the quantity can take."""
+        """Cut the interval to the range that the quantity can take.
+
+        Parameters
+        ----------
+        least, most
+            The range.
+
+        Returns
+        -------
+        interval
+            The part of the interval inside the range.
+        """
         return Interval(min(max(self.low, least), most), min(max(self.high, least), most))
 
 
@@ -153,7 +164,16 @@ def half_sampling(
 
 
 def group_labels(count: int, groups: int, seed: int) -> np.ndarray:
-    """Assign each of `count` items to one of `groups` groups of equal size (within one) at random.
+    """Assign items at random to groups of equal size (within one).
+
+    Parameters
+    ----------
+    count
+        Number of items.
+    groups
+        Number of groups.
+    seed
+        Seed of the assignment.
 
     Returns
     -------

@@ -42,7 +42,21 @@ class MoleculeSet:
 
     @classmethod
     def read(cls, smiles: Sequence[str | None], workers: int = 1) -> tuple[MoleculeSet, int]:
-        """Parse strings of any origin; return the set and the number of strings that were not valid.
+        """Parse strings of any origin.
+
+        Parameters
+        ----------
+        smiles
+            SMILES strings; None for a missing one.
+        workers
+            Number of processes.
+
+        Returns
+        -------
+        molecules
+            The valid ones.
+        dropped
+            Number of entries that were not valid.
 
         Raises
         ------
@@ -56,7 +70,20 @@ class MoleculeSet:
         return len(self.smiles)
 
     def draw(self, count: int, seed: int) -> MoleculeSet:
-        """Draw `count` of the molecules at random, without replacement; all of them where there are no more."""
+        """Draw molecules at random without replacement.
+
+        Parameters
+        ----------
+        count
+            Number of molecules; all are taken where there are no more.
+        seed
+            Seed of the draw.
+
+        Returns
+        -------
+        molecules
+            The drawn ones as a set of their own.
+        """
         if count >= len(self):
             return self
         rows = np.random.default_rng(seed).permutation(len(self))[:count]
@@ -92,7 +119,18 @@ class MoleculeSet:
         return sorted(set(self._map(flat_smiles)))
 
     def passes_moses(self, rules: tuple[str, ...]) -> np.ndarray:
-        """Whether every molecule passes the filters of MOSES, shape ``(n,)``."""
+        """Tell which molecules pass the filters of MOSES.
+
+        Parameters
+        ----------
+        rules
+            Patterns of `load_moses_rules`.
+
+        Returns
+        -------
+        passes
+            bool, shape ``(n,)``.
+        """
         return np.array(self._map(partial(passes_moses, rules=rules)), dtype=bool)[self.index]
 
     @cached_property
