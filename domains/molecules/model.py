@@ -26,6 +26,7 @@ from scidiff.random import Noise
 from scidiff.sample.ctmc import Ancestral, SiteRule
 from scidiff.sample.grids import Grid, uniform_grid
 from scidiff.sample.loop import run
+from scidiff.sample.sharpen import Temperature
 from scidiff.sample.state import RunState
 from scidiff.spaces import State
 
@@ -161,6 +162,7 @@ class MoleculeModel:
         batch_size: int = 256,
         first: int = 0,
         rule: SiteRule | None = None,
+        temperature: float = 1.0,
         bonds_until: float = 0.0,
         progress: Callable[[int], None] | None = None,
     ) -> MoleculeSamples:
@@ -181,6 +183,8 @@ class MoleculeModel:
             Index of the first sample: a long campaign may be drawn in parts.
         rule
             How sites move; the ancestral rule by default.
+        temperature
+            Temperature of the atom tokens; below 1 molecules are more typical and less diverse.
         bonds_until
             Largest time at which whole molecules are drawn within valence, see `ValenceProjection`; at the last step
             they always are.
@@ -202,7 +206,15 @@ class MoleculeModel:
         noise = Noise.range(seed, count, first)
         sizes = draw_sizes(noise, prior)
         clock = Clock()
-        job = _Job(self, given, uniform_grid(steps), rule or Ancestral(), bonds_until, clock)
+        job = _Job(
+            self,
+            given,
+            uniform_grid(steps),
+            rule or Ancestral(),
+            Temperature({"atoms": temperature}),
+            bonds_until,
+            clock,
+        )
         begun = time.perf_counter()
         done = []
         for rows, size in _batches(sizes, batch_size, self.largest):
@@ -221,6 +233,7 @@ class _Job:
     scaffold: Scaffold | None
     grid: Tensor
     rule: SiteRule
+    sharpen: Temperature
     bonds_until: float
     clock: Clock
 
@@ -239,7 +252,7 @@ class _Job:
             plan,
             state=plan.start(state),
             condition={"mask": start.mask},
-            transforms=(self.clock.timed("projection", projection),),
+            transforms=(self.sharpen, self.clock.timed("projection", projection)),
         )
 
     def facts(self) -> dict[str, Any]:
@@ -250,6 +263,7 @@ class _Job:
             "model_sha256": self.model.card.get("sha256"),
             "steps": len(self.grid) - 1,
             "rule": type(self.rule).__name__,
+            "temperature": self.sharpen.tau,
             "label": ValenceProjection.label,
             "citation": self.rule.citation,
             "scaffold": query,
