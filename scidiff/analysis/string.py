@@ -6,8 +6,8 @@ step. With the energy ``E = -log p`` (in units of kT), its gradient ``g = -score
     transport                     dphi = v(phi, t) dt from t = 1 to 0: a continuous curve of samples
     gradient-dominated            dphi = -(g - <g, u> u): rests where the gradient is parallel to the curve, on the
                                   minimum-energy path; the top of it, climbed by ``-(g - 2 <g, u> u)``, is a saddle
-    finite temperature            phi_k = E[x | x in the Voronoi cell of phi_k]: the principal curve, in which
-                                  energy and entropy are weighed against each other
+    finite temperature            phi_k = E[x | x in the Voronoi cell of phi_k]: the principal curve, see
+                                  `scidiff.analysis.principal`
 
 Only ``exp``, ``log``, ``inner`` and ``dist`` of a space are used. Re-spacing interpolates along geodesics, the energy
 difference of two neighbours is the trapezoidal rule ``1/2 <g_x, log_x y> - 1/2 <g_y, log_y x>`` where a network knows
@@ -18,7 +18,6 @@ References
 .. [1] Moreau, Coeurdoux, Ferre, Vanden-Eijnden, "Probing the Geometry of Diffusion Models with the String Method",
    arXiv:2602.22122
 .. [2] W. E, W. Ren, E. Vanden-Eijnden, "String method for the study of rare events", doi:10.1103/PhysRevB.66.052301
-.. [3] E. Vanden-Eijnden, M. Venturoli, "Revisiting the finite temperature string method", doi:10.1063/1.3130083
 """
 
 from __future__ import annotations
@@ -35,7 +34,6 @@ from torch import Tensor
 from scidiff.denoise import Denoiser
 from scidiff.errors import ConfigError, NumericalError
 from scidiff.process import GaussianProcess, Kind, site_time
-from scidiff.random import Noise
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,15 +46,13 @@ __all__ = [
     "geodesic",
     "minimum_energy_path",
     "plot_curve",
-    "principal_curve",
     "respace",
     "score_gradient",
     "transport",
 ]
 
-_WINDOW = 100
-
 Field = Callable[[Tensor], Tensor]
+_WINDOW = 100
 
 
 class Smooth(Protocol):
@@ -111,7 +107,7 @@ class Curve:
     converged: bool
 
 
-def _times(factor: Tensor, v: Tensor) -> Tensor:
+def scaled(factor: Tensor, v: Tensor) -> Tensor:
     """Scale every vector of a batch by its own factor."""
     return factor.reshape(-1, *(1,) * (v.ndim - 1)) * v
 
@@ -146,7 +142,7 @@ def respace(space: Smooth, images: Tensor, count: int | None = None) -> Tensor:
     left = (torch.searchsorted(length, wanted, right=True) - 1).clamp(0, len(images) - 2)
     gap = length[left + 1] - length[left]
     part = ((wanted - length[left]) / torch.where(gap > 0, gap, 1.0)).clamp(0, 1)
-    out = space.exp(images[left], _times(part, space.log(images[left], images[left + 1])))
+    out = space.exp(images[left], scaled(part, space.log(images[left], images[left + 1])))
     out[0], out[-1] = images[0], images[-1]
     return out
 
@@ -164,7 +160,7 @@ def flow_velocity(denoiser: Denoiser, process: GaussianProcess) -> Callable[[Ten
         m = process.convert(denoiser(x, site_time(time, x)), denoiser.kind, x, time)
         rates = [torch.func.jvp(level, (time,), (torch.ones_like(time),)) for level in _levels(process)]
         (alpha, alpha_rate), (sigma, sigma_rate) = rates
-        return _times(alpha_rate, m) + _times(sigma_rate / sigma, x - _times(alpha, m))
+        return scaled(alpha_rate, m) + scaled(sigma_rate / sigma, x - scaled(alpha, m))
 
     return velocity
 
@@ -322,13 +318,13 @@ def _tangents(space: Smooth, images: Tensor) -> Tensor:
     ahead, behind = torch.zeros_like(x), torch.zeros_like(x)
     ahead[:-1], behind[1:] = space.log(x[:-1], x[1:]), space.log(x[1:], x[:-1])
     u = ahead - behind
-    return _times(space.inner(x, u, u).clamp(min=1e-300).rsqrt(), u)
+    return scaled(space.inner(x, u, u).clamp(min=1e-300).rsqrt(), u)
 
 
 def _across(space: Smooth, g: Tensor, images: Tensor, free_ends: bool) -> Tensor:
     """Gradient without its part along the string; all of it at free ends, nothing at fixed ones."""
     u = _tangents(space, images)
-    across = g - _times(space.inner(images, g, u), u)
+    across = g - scaled(space.inner(images, g, u), u)
     for end in (0, -1):
         across[end] = g[end] if free_ends else 0.0
     return across
@@ -352,7 +348,7 @@ def _climb(
         slope = float(space.inner(x, g, g).sqrt())
         if slope < tolerance:
             return x, slope, made
-        y = space.exp(x, -step * (g - 2 * _times(space.inner(x, g, tangent), tangent)))
+        y = space.exp(x, -step * (g - 2 * scaled(space.inner(x, g, tangent), tangent)))
         tangent = _carry(space, x, y, tangent)
         x = y
     return x, slope, iterations
@@ -362,4 +358,30 @@ def _carry(space: Smooth, x: Tensor, y: Tensor, tangent: Tensor) -> Tensor:
     """Carry a unit vector from ``x`` to the near point ``y``, by the difference of two nearby logarithms."""
     small = 1e-3
     ahead = space.log(y, space.exp(x, small * tangent)) - space.log(y, space.exp(x, -small * tangent))
-    return _times(space.inner(y, ahead, ahead).clamp(min=1e-300).rsqrt(), ahead)
+    return scaled(space.inner(y, ahead, ahead).clamp(min=1e-300).rsqrt(), ahead)
+
+
+def plot_curve(*curves: Curve, names: Sequence[str] = ()) -> Figure:
+    """Draw the energy of one or more curves over the part of their length.
+
+    Parameters
+    ----------
+    *curves
+        Curves with energies.
+    names
+        One name for each curve.
+    """
+    from matplotlib.figure import Figure
+
+    if any(curve.energies is None for curve in curves):
+        raise ConfigError("a curve has no energies; give an energy to the function that makes it")
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for curve, name in itertools.zip_longest(curves, names, fillvalue=""):
+        axes.plot(torch.linspace(0, 1, len(curve.images)), curve.energies, marker=".", label=name)
+        if curve.saddle is not None:
+            axes.axhline(float(curve.energies[0]) + curve.barrier, color="0.6", linewidth=0.8, linestyle="--")
+    axes.set(xlabel="part of the path", ylabel="energy / kT")
+    if names:
+        axes.legend(frameon=False)
+    return figure

@@ -137,7 +137,8 @@ def whitney_stars(complex: SimplicialComplex) -> Stars:
     from skfem import Basis, BilinearForm, ElementTriN1, ElementTriP0, ElementTriP1, MeshTri
 
     v, e, f = complex.sizes
-    soup = MeshTri(_flattened(complex), np.arange(3 * f).reshape(f, 3).T)
+    corners = np.ascontiguousarray(np.arange(3 * f).reshape(f, 3).T)
+    soup = MeshTri(np.ascontiguousarray(_flattened(complex)), corners)
     scalar = BilinearForm(lambda u, w, _: u * w)
     vector = BilinearForm(lambda u, w, _: u[0] * w[0] + u[1] * w[1])
     local = [

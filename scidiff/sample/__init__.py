@@ -3,7 +3,6 @@
 from scidiff.sample.correctors import LooGibbs
 from scidiff.sample.ctmc import (
     Ancestral,
-    FromCleanDraw,
     ProjectAndNoise,
     Psi,
     SiteRule,
@@ -28,7 +27,6 @@ __all__ = [
     "EntropyBounded",
     "FactorRule",
     "FirstHitting",
-    "FromCleanDraw",
     "Grid",
     "InfoGain",
     "LooGibbs",

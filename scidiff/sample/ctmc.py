@@ -33,11 +33,10 @@ from scidiff.process.discrete import DiscreteProcess
 from scidiff.process.survival import Survival
 from scidiff.sample.state import RunState
 from scidiff.spaces import State
-from scidiff.spaces.categorical import draw, draw_probs, one_hot_log
+from scidiff.spaces.categorical import draw_probs
 
 __all__ = [
     "Ancestral",
-    "FromCleanDraw",
     "ProjectAndNoise",
     "Psi",
     "SiteRule",
@@ -228,41 +227,3 @@ class Unmask(SiteRule):
         """Law ``F`` or a point mass."""
         rest = torch.nn.functional.one_hot(x_t, process.kernel.states).double()
         return torch.where((site_time(s, x_t) == 0).unsqueeze(-1), process.renoise_probs(m, 0.0), rest)
-
-
-@dataclass(frozen=True)
-class FromCleanDraw:
-    """Draw a clean state, change it jointly if asked, then move with a rule as if it were the truth.
-
-    Without ``project`` the law is that of ``rule``, since rules are linear in ``F``. With it, a rule of validity that
-    couples sites or factors acts on a whole clean state at every step.
-
-    Parameters
-    ----------
-    rule
-        `Ancestral` takes ``q(x_s | x_t, x_0)``; `ProjectAndNoise` forgets ``x_t``, so any clean state is allowed.
-    project
-        Maps the drawn clean state (and the run) to the clean state to move with.
-    """
-
-    rule: SiteRule
-    project: Callable[[State, RunState], State] | None = None
-    memory: ClassVar[int] = 0
-
-    @property
-    def label(self) -> str:
-        """Label of the rule; a projection makes it biased."""
-        return self.rule.label if self.project is None else "biased"
-
-    @property
-    def citation(self) -> str:
-        """Citation of the rule."""
-        return self.rule.citation
-
-    def __call__(self, process: _Process, state: RunState, m: State, s: State) -> State:
-        """Draw, project, move."""
-        clean = by_factor(process, state, lambda _, part, m: draw(m, site_uniforms(part, "clean")), m)
-        if self.project is not None:
-            clean = self.project(clean, state)
-        sure = by_factor(process, state, lambda factor, _, x0: one_hot_log(x0, factor.kernel.clean), clean)
-        return self.rule(process, state, sure, s)

@@ -20,19 +20,20 @@ from scidiff.random import Noise
 from scidiff.sample.correctors import LooGibbs
 from scidiff.sample.ctmc import (
     Ancestral,
-    FromCleanDraw,
     ProjectAndNoise,
     Psi,
     TauLeaping,
     Unmask,
     remdm_capped,
     remdm_rescaled,
+    site_uniforms,
 )
 from scidiff.sample.grids import Grid, uniform_grid
 from scidiff.sample.loop import Rule, run
 from scidiff.sample.plans import Confidence, EntropyBounded, FirstHitting, InfoGain, MinimumEntropy, RandomOrder
 from scidiff.sample.state import RunState
 from scidiff.spaces import Categorical
+from scidiff.spaces.categorical import draw, one_hot_log
 from tests.truths.enumeration import Chain
 from tests.truths.test_correctors import gibbs
 from tests.truths.test_discrete_enumeration import unmask_confident
@@ -84,6 +85,11 @@ def test_confidence_commits_what_it_has_seen() -> None:
         assert pearson(state.x, MASKED.target, 4) > 4 * LIMIT
 
 
+def certain(m: Tensor, state: RunState) -> tuple[Tensor, RunState]:
+    """Transform: draw the clean state and predict it with certainty; rules linear in F keep their law."""
+    return one_hot_log(draw(m, site_uniforms(state, "clean")), m.shape[-1]), state
+
+
 @pytest.mark.parametrize("chain", [MASKED, MIXED], ids=["mask", "uniform"])
 @pytest.mark.parametrize(
     "rule", [Ancestral(), TauLeaping(), ProjectAndNoise(), Psi(0.6)], ids=["ancestral", "leap", "project", "psi"]
@@ -93,7 +99,7 @@ def test_rules_sample_their_enumerated_law(chain: Chain, rule: Rule) -> None:
     state = sample(chain, rule, Grid(uniform_grid(steps)))
     law = chain.grid(rule.probs, steps)
     assert pearson(state.x, law, chain.kernel.states) < LIMIT
-    through = sample(chain, FromCleanDraw(rule), Grid(uniform_grid(steps)), seed=1)
+    through = sample(chain, rule, Grid(uniform_grid(steps)), seed=1, transforms=(certain,))
     if not isinstance(rule, TauLeaping):
         assert pearson(through.x, law, chain.kernel.states) < LIMIT
 
@@ -195,8 +201,8 @@ def product() -> tuple[ProductProcess, Denoiser, dict[str, tuple[int, ...]]]:
 
 @pytest.mark.parametrize(
     "rule",
-    [Ancestral(), TauLeaping(), ProjectAndNoise(), Psi(0.8), FromCleanDraw(ProjectAndNoise(), lambda x0, _: x0)],
-    ids=["ancestral", "leap", "project", "psi", "drawn"],
+    [Ancestral(), TauLeaping(), ProjectAndNoise(), Psi(0.8)],
+    ids=["ancestral", "leap", "project", "psi"],
 )
 def test_products_and_batch_splits(rule: Rule) -> None:
     process, denoiser, shape = product()
@@ -249,14 +255,14 @@ def test_longer_sequences_begin_like_shorter_ones() -> None:
 
 
 def test_a_projected_clean_state_must_be_reachable_for_the_posterior() -> None:
-    def other(x0: Tensor, state: RunState) -> Tensor:
-        return (x0 + 1) % 3
+    def other(m: Tensor, state: RunState) -> tuple[Tensor, RunState]:
+        sure, state = certain(m, state)
+        return sure.roll(1, -1), state
 
     plan = Grid(uniform_grid(4))
-    assert bool((sample(MASKED, FromCleanDraw(ProjectAndNoise(), other), plan).x < 3).all())
+    assert bool((sample(MASKED, ProjectAndNoise(), plan, transforms=(other,)).x < 3).all())
     with pytest.raises(NumericalError, match="cannot have led"):
-        sample(MASKED, FromCleanDraw(Ancestral(), other), plan)
-    assert FromCleanDraw(ProjectAndNoise(), other).label == "biased"
+        sample(MASKED, Ancestral(), plan, transforms=(other,))
 
 
 def test_resuming_and_cutting_change_nothing() -> None:

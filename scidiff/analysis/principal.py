@@ -1,0 +1,168 @@
+"""The finite-temperature string: principal curves, where energy and entropy are weighed against each other.
+
+Every image has walkers that sample ``p ~ exp(-E / T)`` inside its Voronoi cell,
+
+    y = exp_x(-h g(x) + sqrt(2 h T) xi),    refused where y lies in the cell of another image,
+
+and is drawn towards their mean; its rest is ``phi_k = E[x | x in cell k]``, up to the re-spacing along the curve. The
+pull is a constant gain at first and falls as ``1 / iterations`` afterwards, so that the images end as averages over
+time. The walkers are ``consistent(1)`` in ``h``: their law has an error of first order.
+
+References
+----------
+.. [1] E. Vanden-Eijnden, M. Venturoli, "Revisiting the finite temperature string method for the calculation of
+   reaction tubes and free energies", doi:10.1063/1.3130083
+.. [2] Moreau, Coeurdoux, Ferre, Vanden-Eijnden, "Probing the Geometry of Diffusion Models with the String Method",
+   arXiv:2602.22122
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from scidiff.analysis.string import Curve, Field, Smooth, respace, scaled
+from scidiff.errors import ConfigError
+from scidiff.random import Noise
+
+__all__ = ["Walkers", "principal_curve"]
+
+
+@dataclass(frozen=True)
+class Walkers:
+    """How the walkers of a finite-temperature string move.
+
+    Parameters
+    ----------
+    count
+        Walkers of each image.
+    step
+        Step ``h`` of the Langevin equation, in units of squared distance per kT.
+    temperature
+        ``T``; 1 for ``E = -log p``.
+    tangent
+        Projection of a vector of the event shape onto the tangent space, as a function of ``x`` and the vector; needed
+        where vectors have more coordinates than the space has dimensions.
+    """
+
+    count: int
+    step: float
+    temperature: float = 1.0
+    tangent: Callable[[Tensor, Tensor], Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or not (self.step > 0 and self.temperature > 0):
+            raise ConfigError(
+                f"count {self.count}, step {self.step}, temperature {self.temperature}; expected all positive"
+            )
+
+    def proposal(self, space: Smooth, gradient: Field, x: Tensor, noise: Noise, step: int) -> Tensor:
+        """Draw where the walkers would go without cells."""
+        xi = noise.normal(tuple(x.shape[1:]), step=step, stream="string").to(x)
+        if self.tangent is not None:
+            xi = self.tangent(x, xi)
+        return space.exp(x, -self.step * gradient(x) + math.sqrt(2 * self.step * self.temperature) * xi)
+
+
+def principal_curve(
+    space: Smooth,
+    gradient: Field,
+    images: Tensor,
+    *,
+    walkers: Walkers,
+    iterations: int,
+    seed: int,
+    energy: Field | None = None,
+    burn: int | None = None,
+    gain: float = 0.1,
+    smoothing: float = 0.0,
+    free_ends: bool = True,
+    tolerance: float = 0.05,
+) -> Curve:
+    """Find the principal curve of a density by walkers confined to the cells of a string [1]_.
+
+    Parameters
+    ----------
+    space
+        Geometry.
+    gradient
+        Gradient of the energy, e.g. of `scidiff.analysis.string.score_gradient`.
+    images
+        First guess, shape ``(count, *event)``; a minimum-energy path is a good one.
+    walkers
+        How the walkers move.
+    iterations
+        Steps of the walkers.
+    seed
+        Seed of the run.
+    energy
+        Energy, to be reported along the curve.
+    burn
+        Iterations at constant gain before the average begins; a third of all by default.
+    gain
+        Part of the way to the mean of its walkers that an image goes in one of these iterations.
+    smoothing
+        Pull towards the middle of the neighbours, against kinks where walkers are few; 0 leaves the curve unbiased.
+    free_ends
+        Whether the ends move.
+    tolerance
+        Largest distance between the images at three quarters and at the end of the run, in units of their spacing, at
+        which the curve counts as converged.
+
+    Returns
+    -------
+    Curve
+        Without saddle and barrier; `residual` is that distance.
+
+    References
+    ----------
+    .. [1] E. Vanden-Eijnden, M. Venturoli, doi:10.1063/1.3130083
+    """
+    burn = iterations // 3 if burn is None else burn
+    if len(images) < 3 or not 0 <= burn < iterations or not 0 < gain <= 1 or smoothing < 0:
+        raise ConfigError(
+            f"{len(images)} images, burn {burn} of {iterations} iterations, gain {gain}, smoothing {smoothing}; expected "
+            "at least 3 images, 0 <= burn < iterations, 0 < gain <= 1 and smoothing >= 0"
+        )
+    owner = torch.arange(len(images), device=images.device).repeat_interleave(walkers.count)
+    noise = Noise.range(seed, len(owner))
+    x, late = images[owner], images
+    for i in range(iterations):
+        y = walkers.proposal(space, gradient, x, noise, i)
+        x = _keep(cell(space, y, images) == owner, y, x)
+        pull = gain if i < burn else gain / (1 + (i - burn) * gain)
+        images = _follow(space, images, x, walkers.count, pull, smoothing, free_ends)
+        # a walker that its moving cell has left behind starts again from the image
+        x = _keep(cell(space, x, images) == owner, x, images[owner])
+        late = images if i == burn + 3 * (iterations - burn) // 4 else late
+    spacing = float(space.dist(images[:-1], images[1:]).mean())
+    residual = float(space.dist(images, late).max()) / spacing
+    curve = Curve(images, None, None, None, residual, iterations, residual < tolerance)
+    return curve if energy is None else replace(curve, energies=energy(images))
+
+
+def cell(space: Smooth, x: Tensor, images: Tensor) -> Tensor:
+    """Index of the image whose Voronoi cell holds ``x``, shape ``(batch,)``."""
+    rows, columns = x.repeat_interleave(len(images), 0), images.repeat(len(x), *(1,) * (x.ndim - 1))
+    return space.dist(rows, columns).reshape(len(x), len(images)).argmin(1)
+
+
+def _keep(good: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    return torch.where(good.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
+
+
+def _follow(
+    space: Smooth, images: Tensor, x: Tensor, count: int, pull: float, smoothing: float, free_ends: bool
+) -> Tensor:
+    """Draw the images to the means of their walkers, smooth them and put them at equal distances."""
+    ways = space.log(images.repeat_interleave(count, 0), x)
+    move = pull * ways.reshape(len(images), count, *images.shape[1:]).mean(1)
+    middle = images[1:-1]
+    move[1:-1] += pull * smoothing * (space.log(middle, images[:-2]) + space.log(middle, images[2:]))
+    free = torch.ones(len(images), dtype=move.dtype, device=move.device)
+    free[[0, -1]] = float(free_ends)
+    return respace(space, space.exp(images, scaled(free, move)))
