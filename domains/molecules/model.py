@@ -206,15 +206,7 @@ class MoleculeModel:
         noise = Noise.range(seed, count, first)
         sizes = draw_sizes(noise, prior)
         clock = Clock()
-        job = _Job(
-            self,
-            given,
-            uniform_grid(steps),
-            rule or Ancestral(),
-            Temperature({"atoms": temperature}),
-            bonds_until,
-            clock,
-        )
+        job = _Job(self, given, uniform_grid(steps), rule or Ancestral(), temperature, bonds_until, clock)
         begun = time.perf_counter()
         done = []
         for rows, size in _batches(sizes, batch_size, self.largest):
@@ -233,7 +225,7 @@ class _Job:
     scaffold: Scaffold | None
     grid: Tensor
     rule: SiteRule
-    sharpen: Temperature
+    temperature: float
     bonds_until: float
     clock: Clock
 
@@ -244,6 +236,7 @@ class _Job:
         shape = {key: tuple(part.shape[1:]) for key, part in start.clean.items()}
         state = RunState.start(process, noise, shape, free=start.free, clean=start.clean)
         state = state.record("size", torch.from_numpy(sizes)).record("valence", start.valence)
+        sharpen = () if self.temperature == 1.0 else (Temperature({"atoms": self.temperature}),)
         projection = ValenceProjection(self.model.vocabulary, max(self.bonds_until, float(self.grid[-2])))
         return run(
             self.model.denoiser(self.clock),
@@ -252,7 +245,7 @@ class _Job:
             plan,
             state=plan.start(state),
             condition={"mask": start.mask},
-            transforms=(self.sharpen, self.clock.timed("projection", projection)),
+            transforms=(*sharpen, self.clock.timed("projection", projection)),
         )
 
     def facts(self) -> dict[str, Any]:
@@ -263,7 +256,7 @@ class _Job:
             "model_sha256": self.model.card.get("sha256"),
             "steps": len(self.grid) - 1,
             "rule": type(self.rule).__name__,
-            "temperature": self.sharpen.tau,
+            "temperature": self.temperature,
             "label": ValenceProjection.label,
             "citation": self.rule.citation,
             "scaffold": query,

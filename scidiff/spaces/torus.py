@@ -72,7 +72,7 @@ class Torus(Manifold):
     def project(self, x: Tensor) -> Tensor:
         """Bring every angle to ``[-pi, pi)``."""
         angle = wrap(x)
-        return torch.where(angle >= math.pi, -angle, angle)
+        return torch.where(angle >= math.pi, angle - _TURN, angle)
 
     def uniform(self, noise: Source, shape: Sequence[int], *, step: int, stream: str) -> Tensor:
         """Draw every angle uniformly, float64."""

@@ -34,9 +34,8 @@ from scidiff.sample.plans import Confidence, EntropyBounded, FirstHitting, InfoG
 from scidiff.sample.state import RunState
 from scidiff.spaces import Categorical
 from scidiff.spaces.categorical import draw, one_hot_log
-from tests.truths.enumeration import Chain
-from tests.truths.test_correctors import gibbs
-from tests.truths.test_discrete_enumeration import unmask_confident
+from scidiff.testing_targets.enumeration import Chain, gibbs
+from scidiff.testing_targets.unmasking import unmask_confident
 
 COUNT, LIMIT = 1000, 26 + 6 * 7.2
 MASKED, MIXED = Chain(mask(3), 3), Chain(uniform(3), 3)

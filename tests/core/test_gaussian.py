@@ -23,7 +23,7 @@ from scidiff.process import (
 )
 from scidiff.random import Noise, SharedNoise
 from scidiff.spaces import Euclidean
-from tests.truths.gaussian_toys import Impulse
+from scidiff.testing_targets.gaussian import Impulse
 
 SCHEDULES = [VPSchedule(), CosineSchedule(), EDMSchedule(), VESchedule(), LinearFlowSchedule()]
 KINDS = [Kind.MEAN, Kind.EPS, Kind.V, Kind.SCORE]

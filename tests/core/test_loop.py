@@ -12,7 +12,7 @@ from scidiff.process import GaussianProcess, Kind
 from scidiff.random import Noise
 from scidiff.sample import RunState, TableRule, ancestral, ddim, dpmpp_3m, heun, log_snr_grid, run, unipc
 from scidiff.spaces import Euclidean
-from tests.truths.gaussian_toys import VE, target_a
+from scidiff.testing_targets.gaussian import VE, target_a
 
 GRID = log_snr_grid(VE, 9, floor=0.05)
 PROCESS = GaussianProcess(Euclidean((4,)), VE)

@@ -46,7 +46,7 @@ def test_factors_are_chosen_by_name() -> None:
 
 
 @pytest.mark.parametrize("make", [lambda: Temperature(0.0), lambda: Nucleus(1.5), lambda: Nucleus({"atoms": 0.0})])
-def test_bad_settings(make) -> None:  # noqa: ANN001
+def test_bad_settings(make) -> None:
     """Out of range."""
     with pytest.raises(ConfigError):
         make()

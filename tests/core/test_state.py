@@ -13,7 +13,7 @@ from scidiff.process import GaussianProcess, ProductProcess
 from scidiff.random import Noise
 from scidiff.sample import FactorRule, RunState, TableRule, ancestral, ddim, dpmpp_2m_sde, log_snr_grid, run, unipc
 from scidiff.spaces import Euclidean, state_map
-from tests.truths.gaussian_toys import VE, target_a
+from scidiff.testing_targets.gaussian import VE, target_a
 
 GRID = log_snr_grid(VE, 12, floor=0.05)
 RULES = {"ancestral": TableRule(ancestral(VE, GRID)), "unipc": TableRule(unipc(VE, GRID, order=2))}

@@ -34,7 +34,7 @@ from scidiff.sample import (
 )
 from scidiff.sample.moments import exponential_moments, exponential_weights
 from scidiff.spaces import Euclidean
-from tests.truths.gaussian_toys import VE, follow, standard_normal
+from scidiff.testing_targets.gaussian import VE, follow, standard_normal
 
 SOLVERS = {
     "ddim": ddim,

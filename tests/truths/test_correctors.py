@@ -4,30 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
 
 from scidiff.errors import NumericalError
 from scidiff.process.kernels import Kernel, marginal, mask, uniform
 from scidiff.process.matrix_kernel import MatrixKernel
 from scidiff.sample.correctors import LooGibbs
 from scidiff.sample.ctmc import Ancestral, Psi
-from tests.core.test_kernels import banded
-from tests.truths.enumeration import Chain
+from scidiff.testing_targets.enumeration import Chain, gibbs
+from scidiff.testing_targets.kernels import banded
 
 KERNELS = {"uniform": uniform(3), "marginal": marginal([0.5, 0.3, 0.2]), "banded": MatrixKernel(banded(3))}
-
-
-def gibbs(chain: Chain, t: float) -> Tensor:
-    """Transition matrix of one update at a random site, over all states."""
-    x = chain.states
-    times = torch.full(x.shape, t, dtype=torch.float64)
-    law = LooGibbs().probs(chain.process, chain.oracle.posterior(x, times), x, times)
-    rest = torch.nn.functional.one_hot(x, chain.kernel.states).double()
-    single = torch.zeros(len(x), len(x), dtype=torch.float64)
-    for site in range(chain.length):
-        here = torch.arange(chain.length) == site
-        single += chain.joint(torch.where(here[:, None], law, rest)) / chain.length
-    return single
 
 
 @pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS.keys())

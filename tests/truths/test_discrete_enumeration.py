@@ -5,9 +5,7 @@ Round-off of a law over at most 1024 states after tens of steps is a few 1e-15; 
 
 from __future__ import annotations
 
-import itertools
 import math
-from dataclasses import replace
 
 import pytest
 import torch
@@ -25,10 +23,10 @@ from scidiff.sample.plans import (
     InfoGain,
     MinimumEntropy,
     RandomOrder,
-    UnmaskingPlan,
     pending,
 )
-from tests.truths.enumeration import Chain, Scripted
+from scidiff.testing_targets.enumeration import Chain
+from scidiff.testing_targets.unmasking import unmask, unmask_confident, unmask_scripted
 
 EXACT = 1e-13
 KERNELS: dict[str, Kernel] = {
@@ -37,55 +35,6 @@ KERNELS: dict[str, Kernel] = {
     "marginal": marginal([0.5, 0.3, 0.2]),
     "tree": tree([0, 1, 1]),
 }
-
-
-def unmask(chain: Chain, plan: UnmaskingPlan) -> Tensor:
-    """Law of a run of a plan whose choice is fixed by what is revealed."""
-    law = chain.marginal(1.0)
-    for _ in range(chain.length):
-        state, weight, m = chain.run_state(law)
-        if isinstance(plan, InfoGain):
-            m, state = plan(m, state)
-        sites = Unmask().probs(chain.process, m, state.x, state.t, plan.next(state, m))
-        law = weight @ chain.joint(sites)
-    return law
-
-
-def unmask_scripted(chain: Chain, plan: UnmaskingPlan, rule: SiteRule) -> Tensor:
-    """Law of a run of a plan that chooses by ranking uniforms: the mean over all orders of the sites."""
-    orders = list(itertools.permutations(range(chain.length)))
-    law = chain.marginal(1.0)
-    while float(law @ (chain.states == chain.kernel.clean).sum(1).double()) > 0:
-        state, weight, m = chain.run_state(law)
-        after = torch.zeros_like(law)
-        for order in orders:
-            ranks = (torch.tensor(order, dtype=torch.float64) + 0.5) / chain.length
-            noise = Scripted(
-                {"order": ranks.expand(state.x.shape), "event": torch.full((len(state.x),), 0.37).double()}
-            )
-            s = plan.next(replace(state, noise=noise), m)
-            after += weight @ chain.joint(rule.probs(chain.process, m, state.x, state.t, s)) / len(orders)
-        law = after
-    return law
-
-
-def unmask_confident(chain: Chain, plan: Confidence) -> Tensor:
-    """Law of low-confidence remasking: the mean over all drawn sequences."""
-    law = chain.marginal(1.0)
-    for _ in range(chain.length):
-        state, weight, m = chain.run_state(law)
-        after = torch.zeros_like(law)
-        for tokens in itertools.product(range(3), repeat=chain.length):
-            drawn = torch.tensor(tokens).expand(state.x.shape)
-            chosen = plan.commit(m, drawn, pending(state))
-            chance = m.exp().gather(-1, drawn.unsqueeze(-1)).squeeze(-1).prod(1)
-            moved = torch.where(chosen, drawn, state.x)
-            index = torch.zeros(len(moved), dtype=torch.int64)
-            for site in range(chain.length):
-                index = index * chain.kernel.states + moved[:, site]
-            after.index_add_(0, index, weight * chance)
-        law = after
-    return law
 
 
 @pytest.mark.parametrize("length", [3, 4])

@@ -6,81 +6,20 @@ expectation over ``x_t`` is exact, the one over ``t`` is a quadrature or the sum
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import numpy as np
 import pytest
 import torch
 
 from scidiff.process.base import Kind
 from scidiff.process.discrete import DiscreteProcess
-from scidiff.process.kernels import Kernel, LevelKernel, marginal, mask, tree, uniform
-from scidiff.process.matrix_kernel import MatrixKernel
+from scidiff.process.kernels import Kernel, LevelKernel, mask, tree, uniform
 from scidiff.process.survival import Cosine, Linear, Power
-from scidiff.spaces import Categorical
-from tests.core.test_kernels import banded
-
-P = torch.tensor([0.1, 0.25, 0.35, 0.3], dtype=torch.float64)
-X0 = 1
-Predictor = Callable[[DiscreteProcess, torch.Tensor, torch.Tensor], torch.Tensor]
-
-HIERARCHIES: dict[str, LevelKernel] = {
-    "mask": mask(4),
-    "mask-cosine": mask(4, Cosine()),
-    "tree": tree([0, 1, 1, 0]),
-    "tree-power": tree([0, 1, 1, 0], survivals=(Power(2), Power(3.5))),
-    "tree-3": tree([0, 1, 1, 2], [0, 0, 1], survivals=(Linear(), Power(2), Power(3))),
-}
-MIXING: dict[str, Kernel] = {
-    "uniform": uniform(4),
-    "uniform-cosine": uniform(4, Cosine()),
-    "marginal": marginal([0.4, 0.3, 0.2, 0.1]),
-    "banded": MatrixKernel(banded(4)),
-}
-EVERY = {**HIERARCHIES, **MIXING}
-
-
-def constant(kind: Kind) -> Predictor:
-    """Predict ``P`` whatever the time and the state."""
-
-    def predict(process: DiscreteProcess, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        return process.convert(P.log().expand(*x.shape, -1), kind, x, t)
-
-    return predict
+from scidiff.testing_targets.likelihood import EVERY, HIERARCHIES, X0, P, constant, continuous, discrete, sites
 
 
 def moving(process: DiscreteProcess, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
     """Predict something that depends smoothly on time and state."""
     wave = torch.cos(torch.arange(4.0).double() * (1 + x.unsqueeze(-1)) + 2.0 * t.unsqueeze(-1))
     return process.convert(P.log() + wave, Kind.LOO_LOGITS, x, t)
-
-
-def sites(
-    kernel: Kernel, t: torch.Tensor
-) -> tuple[DiscreteProcess, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Process, reachable states of every time, their clean value, times, and their probabilities."""
-    process = DiscreteProcess(Categorical(kernel.states, (None,)), kernel)
-    weight = kernel.row(torch.tensor(X0), t)
-    x = torch.where(weight > 0, torch.arange(kernel.states), weight.argmax(-1, keepdim=True))
-    return process, x, torch.full_like(x, X0), t.unsqueeze(1).expand(x.shape), weight
-
-
-def continuous(kernel: Kernel, predict: Predictor, points: int = 400) -> float:
-    """Gauss-Legendre in ``v`` with ``t = v^3 (10 - 15 v + 6 v^2)``, which flattens the ends, where log t may appear."""
-    nodes, weights = np.polynomial.legendre.leggauss(points)
-    v = torch.from_numpy(0.5 * (nodes + 1))
-    t, slope = v**3 * (10 - 15 * v + 6 * v**2), 30 * v**2 * (1 - v) ** 2
-    process, x, x0, times, law = sites(kernel, t)
-    integrand = process.nelbo(predict(process, x, times), x0, x, times)
-    return float(((law * integrand).sum(1) * slope * torch.from_numpy(0.5 * weights)).sum())
-
-
-def discrete(kernel: Kernel, predict: Predictor, steps: int) -> float:
-    """Sum of the KL terms over a uniform grid."""
-    grid = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
-    process, x, x0, times, law = sites(kernel, grid[:-1])
-    terms = process.nelbo_step(predict(process, x, times), x0, x, times, grid[1:].unsqueeze(1).expand(x.shape))
-    return float((law * terms).sum())
 
 
 @pytest.mark.parametrize("kernel", HIERARCHIES.values(), ids=HIERARCHIES.keys())

@@ -8,32 +8,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
 
 from scidiff.process.base import Kind
-from scidiff.process.discrete import DiscreteProcess
 from scidiff.process.kernels import Kernel, marginal, uniform
 from scidiff.process.survival import Cosine
 from scidiff.sample.ctmc import Ancestral
-from tests.truths.enumeration import Chain
+from scidiff.testing_targets.enumeration import Chain, bridge, plugged, plugged_loo
 
 KERNELS = {"uniform": uniform(3), "marginal": marginal([0.5, 0.3, 0.2], Cosine())}
-
-
-def bridge(process: DiscreteProcess, p: Tensor, x_t: Tensor, t: Tensor, s: Tensor) -> Tensor:
-    """Reverse law of a site whose clean class has law ``p``."""
-    earlier, later = process.kernel.mix(p, s), process.kernel.mix(p, t)
-    return process.kernel.column(x_t, t, s) * earlier / later.gather(-1, x_t.unsqueeze(-1))
-
-
-def plugged(process: DiscreteProcess, m: Tensor, x_t: Tensor, t: Tensor, s: Tensor) -> Tensor:
-    """Fall into the trap: the posterior plugged into the bridge."""
-    return bridge(process, m.exp(), x_t, t, s)
-
-
-def plugged_loo(process: DiscreteProcess, m: Tensor, x_t: Tensor, t: Tensor, s: Tensor) -> Tensor:
-    """The bridge with the leave-one-out posterior."""
-    return bridge(process, process.leave_one_out(m, x_t, t).exp(), x_t, t, s)
 
 
 @pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS.keys())

@@ -29,7 +29,7 @@ from scidiff.sample import (
     unipc,
 )
 from scidiff.spaces import Euclidean
-from tests.truths.gaussian_toys import target_a
+from scidiff.testing_targets.gaussian import target_a
 
 SOLVERS = {"ddim": ddim, "ancestral": ancestral, "2m": dpmpp_2m, "unipc": unipc, "deis": deis, "heun": heun}
 SOLVERS["sde"] = dpmpp_2m_sde

@@ -15,66 +15,41 @@ import torch
 from scidiff.denoise import GaussianMixture
 from scidiff.process import EDMSchedule, VPSchedule
 from scidiff.random import Noise
-from scidiff.sample import ddim, deis, dpmpp_2m, dpmpp_3m, edm_grid, exponential_adams, heun, log_snr_grid, unipc
-from tests.truths.gaussian_toys import VE, final_variance, flow, follow, standard_normal, target_a
+from scidiff.sample import ddim, deis, dpmpp_2m, dpmpp_3m, edm_grid, exponential_adams, heun, unipc
+from scidiff.testing_targets.gaussian import VE, final_variance, follow, standard_normal
+from scidiff.testing_targets.orders import SOLVERS, log_grid, median_error
 
-SOLVERS = {
-    "q1": (lambda s, g: exponential_adams(s, g, order=1), 1),
-    "q2": (lambda s, g: exponential_adams(s, g, order=2), 2),
-    "q3": (dpmpp_3m, 3),
-    "q1 + c": (lambda s, g: unipc(s, g, order=1), 2),
-    "q2 + c": (lambda s, g: unipc(s, g, order=2), 3),
-    "2M": (dpmpp_2m, 2),
-    "DEIS q2": (lambda s, g: deis(s, g, order=2), 2),
-    "DEIS q3": (deis, 3),
-    "Heun": (heun, 2),
-}
 HIGHER = {
     "q4": lambda s, g: exponential_adams(s, g, order=4),
     "q3 + c": lambda s, g: unipc(s, g, order=3),
     "DEIS q4": lambda s, g: deis(s, g, order=4),
 }
-X = 40 * Noise.range(1, 60).normal((4,), step=0, stream="x")
-
-
-@pytest.fixture(scope="module")
-def reference() -> torch.Tensor:
-    """Flow from 40 to 0.01; twice as many steps move its median by less than 1e-8, far below the errors measured."""
-    return flow(target_a(), X, -math.log(40), -math.log(0.01), 500)
-
-
-def median_error(solver, grid: torch.Tensor, reference: torch.Tensor) -> float:
-    return float((follow(solver(VE, grid), target_a().denoiser, VE, X).x - reference).norm(dim=1).median())
-
-
-def log_grid(steps: int) -> torch.Tensor:
-    return log_snr_grid(VE, steps, floor=0.01, to_zero=False)
 
 
 @pytest.mark.parametrize(("solver", "order"), SOLVERS.values(), ids=SOLVERS)
-def test_order_on_the_mixture(solver, order, reference):
+def test_order_on_the_mixture(solver, order):
     """Slope between 80 and 320 steps within 0.25 of the declared order."""
-    errors = [median_error(solver, log_grid(steps), reference) for steps in (80, 320)]
+    errors = [median_error(solver, log_grid(steps)) for steps in (80, 320)]
     assert abs(math.log2(errors[0] / errors[1]) / 2 - order) < 0.25
     assert solver(VE, log_grid(8)).order == order
 
 
 @pytest.mark.parametrize("solver", HIGHER.values(), ids=HIGHER)
-def test_what_is_claimed_as_third_order_may_do_better(solver, reference):
+def test_what_is_claimed_as_third_order_may_do_better(solver):
     """The start holds these at order 3 in the end; on this target that end is not yet in sight."""
-    errors = [median_error(solver, log_grid(steps), reference) for steps in (80, 320)]
+    errors = [median_error(solver, log_grid(steps)) for steps in (80, 320)]
     assert math.log2(errors[0] / errors[1]) / 2 > 3.1
     assert solver(VE, log_grid(8)).order == 3
 
 
-def test_ranking_at_ten_calls(reference):
+def test_ranking_at_ten_calls():
     """Corrected before plain second order, before first order, before Heun; the log grid before Karras's."""
-    errors = {name: median_error(SOLVERS[name][0], log_grid(10), reference) for name in ("q1", "2M")}
-    errors["q3 + c"] = median_error(HIGHER["q3 + c"], log_grid(10), reference)
-    errors["Heun"] = median_error(heun, log_grid(5), reference)
+    errors = {name: median_error(SOLVERS[name][0], log_grid(10)) for name in ("q1", "2M")}
+    errors["q3 + c"] = median_error(HIGHER["q3 + c"], log_grid(10))
+    errors["Heun"] = median_error(heun, log_grid(5))
     assert errors["q3 + c"] < errors["2M"] < errors["q1"] < errors["Heun"]
-    karras = median_error(SOLVERS["q2"][0], edm_grid(VE, 10, floor=0.01, to_zero=False), reference)
-    assert karras > 1.5 * median_error(SOLVERS["q2"][0], log_grid(10), reference)
+    karras = median_error(SOLVERS["q2"][0], edm_grid(VE, 10, floor=0.01, to_zero=False))
+    assert karras > 1.5 * median_error(SOLVERS["q2"][0], log_grid(10))
 
 
 def covariance() -> torch.Tensor:

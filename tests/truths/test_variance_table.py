@@ -24,15 +24,10 @@ from scidiff.sample import (
     log_snr_grid,
     sa_solver,
 )
-from tests.truths.gaussian_toys import VE, final_variance, standard_normal
+from scidiff.testing_targets.gaussian import VE, final_variance, posterior_variance, standard_normal
 
 EXACT = 1 + 0.01**2
 START = 1 + 40.0**2
-
-
-def posterior_variance(lam: float) -> float:
-    """``Var[x_0 | x_t]`` of standard normal data."""
-    return 1 / (1 + math.exp(2 * lam))
 
 
 def variance(solver, steps: int) -> float:
