@@ -147,7 +147,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
 
 @app.command()
 def bench(
-    suite: Annotated[str, typer.Argument(help="Name of the suite: that of a domain.")],
+    suite: Annotated[str, typer.Argument(help="Name of the suite: core, or that of a domain.")],
     fast: Fast = False,
     seed: Seed = 0,
     to_json: Json = None,

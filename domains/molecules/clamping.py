@@ -47,7 +47,7 @@ def grow_parts(bonds: Tensor, mask: Tensor, noise: Source, share: float) -> tupl
     noise
         Randomness, one row each.
     share
-        Expected share of rows with a given part.
+        Expected share of rows in which a part grows; its size is uniform from 0 to one less than all atoms.
 
     Returns
     -------

@@ -198,9 +198,7 @@ class MoleculeModel:
         DataError
             If the scaffold cannot be read or has atoms that the model does not know.
         """
-        for name, value in (("count", count), ("steps", steps), ("batch_size", batch_size)):
-            if value < 1:
-                raise ConfigError(f"{name} is {value}; expected at least 1")
+        _at_least_one(count=count, steps=steps, batch_size=batch_size)
         given = Scaffold.parse(scaffold, self.vocabulary) if isinstance(scaffold, str) else scaffold
         prior = self.size_prior if given is None else given.sizes(self.size_prior, self.vocabulary)
         noise = Noise.range(seed, count, first)
@@ -262,6 +260,12 @@ class _Job:
             "scaffold": query,
             "seconds": {name: round(value, 3) for name, value in vars(self.clock).items()},
         }
+
+
+def _at_least_one(**numbers: int) -> None:
+    for name, value in numbers.items():
+        if value < 1:
+            raise ConfigError(f"{name} is {value}; expected at least 1")
 
 
 def draw_sizes(noise: Noise, prior: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ def grid_svg(
     legends
         A line under each.
     columns
-        Molecules in a row.
+        Molecules in a row, at most.
     cell
         Width and height of a molecule, in pixels.
     highlight
@@ -39,9 +39,17 @@ def grid_svg(
     -------
     str
         SVG.
+
+    Raises
+    ------
+    ConfigError
+        If there is no molecule, or another number of legends than of molecules.
     """
     if not molecules:
         raise ConfigError("there is no molecule to draw; pass at least one")
+    if legends and len(legends) != len(molecules):
+        raise ConfigError(f"{len(legends)} legends came for {len(molecules)} molecules; pass one for each")
+    columns = min(columns, len(molecules))
     marked = [list(m.GetSubstructMatch(highlight)) if highlight is not None else [] for m in molecules]
     rows = -(-len(molecules) // columns)
     canvas = rdMolDraw2D.MolDraw2DSVG(columns * cell[0], rows * cell[1], *cell)

@@ -35,8 +35,10 @@ class MoleculeSamples(Samples):
 
         Raises
         ------
+        ConfigError
+            If the ending is another one, or the folder does not exist.
         DataError
-            If the ending is another one, or the disk does not take the file; nothing is left half-written.
+            If the disk does not take the file; nothing is left half-written.
         """
         from .writers import write
 
@@ -46,7 +48,8 @@ class MoleculeSamples(Samples):
         """Picture of the first molecules, for notebooks."""
         from .pictures import grid_svg
 
-        return grid_svg([m for m in self.items[:12] if m is not None])
+        shown = [molecule for molecule in self.items[:12] if molecule is not None]
+        return grid_svg(shown) if shown else "no valid molecule among the first twelve samples"
 
 
 def build_samples(

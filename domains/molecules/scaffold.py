@@ -197,8 +197,9 @@ class Scaffold:
         cut = prior * possible
         if not cut.sum() > 0:
             raise ConfigError(
-                f"the scaffold needs molecules of at least {self.smallest} heavy atoms and the model makes "
-                f"{np.flatnonzero(prior).min()} to {np.flatnonzero(prior).max()}; use a smaller one or another model"
+                f"the scaffold cannot be completed: it needs at least {self.smallest} heavy atoms, more where parts "
+                f"are to be joined, and the model makes {np.flatnonzero(prior).min()} to "
+                f"{np.flatnonzero(prior).max()}; use a smaller one or another model"
             )
         return cut / cut.sum()
 

@@ -47,11 +47,11 @@ def _smi(samples: MoleculeSamples) -> str:
 
 
 def _csv(samples: MoleculeSamples) -> str:
-    rows = _columns(samples)
+    names = ["smiles", "index", "status", "calls", *sorted(samples.records)]
     text = io.StringIO()
-    table = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    table = csv.DictWriter(text, fieldnames=names, lineterminator="\n")
     table.writeheader()
-    table.writerows(rows)
+    table.writerows(_columns(samples))
     return text.getvalue()
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scidiff.analysis.string import Curve, Field, Smooth, geodesic, minimum_energy_path
+from scidiff.analysis.string import Curve, Field, Smooth, dist, geodesic, inner, minimum_energy_path
 from scidiff.errors import ConfigError, ShapeError
 
 if TYPE_CHECKING:
@@ -218,13 +218,13 @@ def find_modes(
     x = starts
     for _ in range(iterations):
         g = gradient(x)
-        if float(space.inner(x, g, g).max()) < tolerance**2:
+        if float(inner(space, x, g, g).max()) < tolerance**2:
             break
         x = space.exp(x, -step * g)
     g = gradient(x)
     found: list[Tensor] = []
-    for point in x[space.inner(x, g, g).sqrt() < tolerance].split(1):
-        if all(float(space.dist(point, other)) > radius for other in found):
+    for point in x[inner(space, x, g, g).sqrt() < tolerance].split(1):
+        if all(float(dist(space, point, other)) > radius for other in found):
             found.append(point)
     if not found:
         raise ConfigError(f"none of {len(starts)} descents came to rest; raise iterations or lower step = {step}")
@@ -257,7 +257,7 @@ def mode_graph(
         guess = geodesic(space, modes[i], modes[j], images)
         curve = minimum_energy_path(space, gradient, guess, energy=energy, free_ends=False, **settings)
         others = [k for k in range(len(modes)) if k not in (i, j)]
-        near = [float(space.dist(curve.images, modes[k].expand_as(curve.images)).min()) for k in others]
+        near = [float(dist(space, curve.images, modes[k].expand_as(curve.images)).min()) for k in others]
         if curve.converged and all(gap > radius for gap in near):
             edges[i, j] = curve
     return ModeGraph(modes, energies, edges)

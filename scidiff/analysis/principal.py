@@ -19,13 +19,12 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from scidiff.analysis.string import Curve, Field, Smooth, respace, scaled
+from scidiff.analysis.string import Curve, Field, Smooth, arc_length, dist, inner, respace, scaled, unit
 from scidiff.errors import ConfigError
 from scidiff.random import Noise
 
@@ -44,15 +43,11 @@ class Walkers:
         Step ``h`` of the Langevin equation, in units of squared distance per kT.
     temperature
         ``T``; 1 for ``E = -log p``.
-    tangent
-        Projection of a vector of the event shape onto the tangent space, as a function of ``x`` and the vector; needed
-        where vectors have more coordinates than the space has dimensions.
     """
 
     count: int
     step: float
     temperature: float = 1.0
-    tangent: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def __post_init__(self) -> None:
         if self.count < 1 or not (self.step > 0 and self.temperature > 0):
@@ -62,9 +57,11 @@ class Walkers:
 
     def proposal(self, space: Smooth, gradient: Field, x: Tensor, noise: Noise, step: int) -> Tensor:
         """Draw where the walkers would go without cells."""
-        xi = noise.normal(tuple(x.shape[1:]), step=step, stream="string").to(x)
-        if self.tangent is not None:
-            xi = self.tangent(x, xi)
+        draw = getattr(space, "random_tangent", None)
+        if draw is None:
+            xi = noise.normal(tuple(x.shape[1:]), step=step, stream="string").to(x)
+        else:
+            xi = draw(x, noise, step=step, stream="string")
         return space.exp(x, -self.step * gradient(x) + math.sqrt(2 * self.step * self.temperature) * xi)
 
 
@@ -78,8 +75,8 @@ def principal_curve(
     seed: int,
     energy: Field | None = None,
     burn: int | None = None,
-    gain: float = 0.1,
-    smoothing: float = 0.0,
+    gain: float = 0.02,
+    smoothing: float = 1.0,
     free_ends: bool = True,
     tolerance: float = 0.05,
 ) -> Curve:
@@ -125,34 +122,62 @@ def principal_curve(
     burn = iterations // 3 if burn is None else burn
     if len(images) < 3 or not 0 <= burn < iterations or not 0 < gain <= 1 or smoothing < 0:
         raise ConfigError(
-            f"{len(images)} images, burn {burn} of {iterations} iterations, gain {gain}, smoothing {smoothing}; expected "
-            "at least 3 images, 0 <= burn < iterations, 0 < gain <= 1 and smoothing >= 0"
+            f"{len(images)} images, burn {burn} of {iterations} iterations, gain {gain}, smoothing {smoothing}; "
+            "expected at least 3 images, 0 <= burn < iterations, 0 < gain <= 1 and smoothing >= 0"
         )
     owner = torch.arange(len(images), device=images.device).repeat_interleave(walkers.count)
     noise = Noise.range(seed, len(owner))
     x, late = images[owner], images
     for i in range(iterations):
         y = walkers.proposal(space, gradient, x, noise, i)
-        x = _keep(cell(space, y, images) == owner, y, x)
+        x = torch.where(_expand(excess(space, y, images, walkers.count) == 0, y), y, x)
         pull = gain if i < burn else gain / (1 + (i - burn) * gain)
         images = _follow(space, images, x, walkers.count, pull, smoothing, free_ends)
-        # a walker that its moving cell has left behind starts again from the image
-        x = _keep(cell(space, x, images) == owner, x, images[owner])
+        x = _pushed(space, x, images, walkers.count)
         late = images if i == burn + 3 * (iterations - burn) // 4 else late
-    spacing = float(space.dist(images[:-1], images[1:]).mean())
-    residual = float(space.dist(images, late).max()) / spacing
+    spacing = float(dist(space, images[:-1], images[1:]).mean())
+    residual = float(dist(space, images, late).max()) / spacing
     curve = Curve(images, None, None, None, residual, iterations, residual < tolerance)
     return curve if energy is None else replace(curve, energies=energy(images))
 
 
-def cell(space: Smooth, x: Tensor, images: Tensor) -> Tensor:
-    """Index of the image whose Voronoi cell holds ``x``, shape ``(batch,)``."""
-    rows, columns = x.repeat_interleave(len(images), 0), images.repeat(len(x), *(1,) * (x.ndim - 1))
-    return space.dist(rows, columns).reshape(len(x), len(images)).argmin(1)
+def directions(space: Smooth, images: Tensor, span: int = 2) -> Tensor:
+    """Unit vectors along the string, from the images `span` places on either side: noise tilts these less."""
+    row = torch.arange(len(images), device=images.device)
+    ahead, behind = images[(row + span).clamp(max=len(images) - 1)], images[(row - span).clamp(min=0)]
+    return unit(space, images, space.log(images, ahead) - space.log(images, behind))
 
 
-def _keep(good: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    return torch.where(good.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
+def excess(space: Smooth, x: Tensor, images: Tensor, count: int) -> Tensor:
+    """How far each walker lies outside of the slab of its image, with the sign of the side; 0 inside.
+
+    Parameters
+    ----------
+    space
+        Geometry.
+    x
+        Walkers, those of one image side by side, shape ``(images * count, *event)``.
+    images
+        The string.
+    count
+        Walkers of each image.
+    """
+    half = 0.5 * arc_length(space, images)[-1] / (len(images) - 1)
+    home, along = (part.repeat_interleave(count, 0) for part in (images, directions(space, images)))
+    place = inner(space, home, space.log(home, x), along)
+    return place - place.clamp(-half, half)
+
+
+def _expand(flags: Tensor, x: Tensor) -> Tensor:
+    return flags.reshape(-1, *(1,) * (x.ndim - 1))
+
+
+def _pushed(space: Smooth, x: Tensor, images: Tensor, count: int) -> Tensor:
+    """Push walkers that their moving slab has left behind along the string to its edge."""
+    home, along = (part.repeat_interleave(count, 0) for part in (images, directions(space, images)))
+    beyond = excess(space, x, images, count)
+    back = space.exp(home, space.log(home, x) - scaled(beyond, along))
+    return torch.where(_expand(beyond == 0, x), x, back)
 
 
 def _follow(
@@ -160,9 +185,11 @@ def _follow(
 ) -> Tensor:
     """Draw the images to the means of their walkers, smooth them and put them at equal distances."""
     ways = space.log(images.repeat_interleave(count, 0), x)
-    move = pull * ways.reshape(len(images), count, *images.shape[1:]).mean(1)
+    move = pull * ways.reshape(len(images), count, *ways.shape[1:]).mean(1)
     middle = images[1:-1]
     move[1:-1] += pull * smoothing * (space.log(middle, images[:-2]) + space.log(middle, images[2:]))
-    free = torch.ones(len(images), dtype=move.dtype, device=move.device)
-    free[[0, -1]] = float(free_ends)
-    return respace(space, space.exp(images, scaled(free, move)))
+    along = directions(space, images)
+    move = move - scaled(inner(space, images, move, along), along)
+    if not free_ends:
+        move[0], move[-1] = 0.0, 0.0
+    return respace(space, space.exp(images, move))

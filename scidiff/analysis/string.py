@@ -43,12 +43,16 @@ __all__ = [
     "Smooth",
     "arc_length",
     "flow_velocity",
+    "dist",
     "geodesic",
+    "inner",
     "minimum_energy_path",
     "plot_curve",
     "respace",
     "score_gradient",
+    "tangents",
     "transport",
+    "unit",
 ]
 
 Field = Callable[[Tensor], Tensor]
@@ -56,7 +60,7 @@ _WINDOW = 100
 
 
 class Smooth(Protocol):
-    """A space with geodesics; every method takes and gives batches."""
+    """A space with geodesics; every method takes and gives batches, and may have axes of sites behind the first."""
 
     def exp(self, x: Tensor, v: Tensor) -> Tensor:
         """Move from ``x`` along ``v``."""
@@ -67,11 +71,11 @@ class Smooth(Protocol):
         ...
 
     def inner(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
-        """Inner product of vectors at ``x``, shape ``(batch,)``."""
+        """Inner product of vectors at ``x``, one number per site."""
         ...
 
     def dist(self, x: Tensor, y: Tensor) -> Tensor:
-        """Distance, shape ``(batch,)``."""
+        """Distance, one number per site."""
         ...
 
 
@@ -112,9 +116,24 @@ def scaled(factor: Tensor, v: Tensor) -> Tensor:
     return factor.reshape(-1, *(1,) * (v.ndim - 1)) * v
 
 
+def inner(space: Smooth, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """Inner product of vectors at ``x``, summed over sites, shape ``(batch,)``."""
+    return space.inner(x, u, v).reshape(len(x), -1).sum(1)
+
+
+def dist(space: Smooth, x: Tensor, y: Tensor) -> Tensor:
+    """Distance over all sites, shape ``(batch,)``."""
+    return space.dist(x, y).reshape(len(x), -1).norm(dim=1)
+
+
+def unit(space: Smooth, x: Tensor, v: Tensor) -> Tensor:
+    """Vectors at ``x`` brought to length 1; zero stays zero."""
+    return scaled(inner(space, x, v, v).clamp(min=1e-300).rsqrt(), v)
+
+
 def arc_length(space: Smooth, images: Tensor) -> Tensor:
     """Length along the string from its first image, shape ``(count,)``."""
-    steps = space.dist(images[:-1], images[1:])
+    steps = dist(space, images[:-1], images[1:])
     return torch.cat([torch.zeros_like(steps[:1]), steps.cumsum(0)])
 
 
@@ -223,7 +242,7 @@ def transport(
         images = respace(space, images)
     middles = space.exp(images[:-2], 0.5 * space.log(images[:-2], images[2:]))
     spacing = arc_length(space, images)[-1] / (len(images) - 1)
-    sag = float((space.dist(images[1:-1], middles) / spacing).max())
+    sag = float((dist(space, images[1:-1], middles) / spacing).max())
     return Curve(images, None, None, None, sag, len(times) - 1, sag <= tolerance)
 
 
@@ -277,7 +296,7 @@ def minimum_energy_path(
     top = int(energies.argmax())
     if top in (0, len(images) - 1):
         return Curve(images, energies, None, float(energies[top] - energies[0]), residual, made, residual < tolerance)
-    tangent = _tangents(space, images)[top : top + 1]
+    tangent = tangents(space, images)[top : top + 1]
     saddle, slope, climbed = _climb(space, gradient, images[top : top + 1], tangent, step, iterations, tolerance)
     if energy is None:
         height = energies[top] + _work(space, gradient, torch.cat([images[top : top + 1], saddle]))[-1]
@@ -295,7 +314,7 @@ def _relax(
     residual, before = math.inf, math.inf
     for made in range(iterations):
         across = _across(space, gradient(images), images, free_ends)
-        residual = float(space.inner(images, across, across).max().sqrt())
+        residual = float(inner(space, images, across, across).max().sqrt())
         if residual < tolerance:
             return images, residual, made
         if made % _WINDOW == 0:
@@ -307,24 +326,22 @@ def _relax(
 def _check(images: Tensor, *positive: float) -> None:
     if len(images) < 3 or not images.is_floating_point() or not all(value > 0 for value in positive):
         raise ConfigError(
-            f"{len(images)} images of dtype {images.dtype}, settings {positive}; expected at least 3 images of floating "
-            "point, and a positive step and tolerance"
+            f"{len(images)} images of dtype {images.dtype}, settings {positive}; "
+            "expected at least 3 images of floating point, and a positive step and tolerance"
         )
 
 
-def _tangents(space: Smooth, images: Tensor) -> Tensor:
+def tangents(space: Smooth, images: Tensor) -> Tensor:
     """Unit vector along the string at every image, from both neighbours, from one at an end."""
-    x = images
-    ahead, behind = torch.zeros_like(x), torch.zeros_like(x)
-    ahead[:-1], behind[1:] = space.log(x[:-1], x[1:]), space.log(x[1:], x[:-1])
-    u = ahead - behind
-    return scaled(space.inner(x, u, u).clamp(min=1e-300).rsqrt(), u)
+    ahead, behind = space.log(images[:-1], images[1:]), space.log(images[1:], images[:-1])
+    none = torch.zeros_like(ahead[:1])
+    return unit(space, images, torch.cat([ahead, none]) - torch.cat([none, behind]))
 
 
 def _across(space: Smooth, g: Tensor, images: Tensor, free_ends: bool) -> Tensor:
     """Gradient without its part along the string; all of it at free ends, nothing at fixed ones."""
-    u = _tangents(space, images)
-    across = g - scaled(space.inner(images, g, u), u)
+    u = tangents(space, images)
+    across = g - scaled(inner(space, images, g, u), u)
     for end in (0, -1):
         across[end] = g[end] if free_ends else 0.0
     return across
@@ -334,7 +351,7 @@ def _work(space: Smooth, gradient: Field, images: Tensor) -> Tensor:
     """Energy relative to the first image, by the trapezoidal rule."""
     g = gradient(images)
     x, y = images[:-1], images[1:]
-    gain = space.inner(x, g[:-1], space.log(x, y)) - space.inner(y, g[1:], space.log(y, x))
+    gain = inner(space, x, g[:-1], space.log(x, y)) - inner(space, y, g[1:], space.log(y, x))
     return torch.cat([torch.zeros_like(gain[:1]), 0.5 * gain.cumsum(0)])
 
 
@@ -345,10 +362,10 @@ def _climb(
     slope = math.inf
     for made in range(iterations):
         g = gradient(x)
-        slope = float(space.inner(x, g, g).sqrt())
+        slope = float(inner(space, x, g, g).sqrt())
         if slope < tolerance:
             return x, slope, made
-        y = space.exp(x, -step * (g - 2 * scaled(space.inner(x, g, tangent), tangent)))
+        y = space.exp(x, -step * (g - 2 * scaled(inner(space, x, g, tangent), tangent)))
         tangent = _carry(space, x, y, tangent)
         x = y
     return x, slope, iterations
@@ -356,9 +373,8 @@ def _climb(
 
 def _carry(space: Smooth, x: Tensor, y: Tensor, tangent: Tensor) -> Tensor:
     """Carry a unit vector from ``x`` to the near point ``y``, by the difference of two nearby logarithms."""
-    small = 1e-3
-    ahead = space.log(y, space.exp(x, small * tangent)) - space.log(y, space.exp(x, -small * tangent))
-    return scaled(space.inner(y, ahead, ahead).clamp(min=1e-300).rsqrt(), ahead)
+    small = 1e-3 * tangent
+    return unit(space, y, space.log(y, space.exp(x, small)) - space.log(y, space.exp(x, -small)))
 
 
 def plot_curve(*curves: Curve, names: Sequence[str] = ()) -> Figure:

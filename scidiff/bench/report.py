@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,23 @@ from scidiff.domain import Row
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Report", "number", "render", "with_interval"]
+__all__ = ["Report", "TruthRow", "number", "render", "with_interval"]
+
+
+@dataclass(frozen=True)
+class TruthRow(Row):
+    """A row whose number has a known truth; its value is the deviation where the bar is a tolerance.
+
+    Parameters
+    ----------
+    measured
+        What was measured, finite.
+    truth
+        What it should be; None where the row shows a bias.
+    """
+
+    measured: float = 0.0
+    truth: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,17 +90,20 @@ def render(report: Report) -> Table:
     from rich.table import Table
 
     table = Table(title=f"{report.suite}, protocol {report.header['protocol']}")
-    for heading in ("name", "label", "value [95 %]", "bar", "passed", "baseline", "calls", "s", "note"):
-        table.add_column(heading, justify="right" if heading in ("bar", "calls", "s") else "left", overflow="fold")
+    columns = _TRUTHS if report.rows and all(isinstance(row, TruthRow) for row in report.rows) else _COLUMNS
+    for heading in columns:
+        table.add_column(heading, justify="right" if heading in _NUMBERS else "left", overflow="fold")
     for row in report.rows:
-        bar = "" if row.bar is None else f"{'≥' if row.above else '≤'} {number(row.bar)}"
-        passed = {None: "", True: "[green]yes[/]", False: "[bold red]no[/]"}[row.passed]
-        baseline = f"{number(row.baseline)} {row.baseline_name}".strip()
-        cells = (row.name, row.label, with_interval(row), bar)
-        table.add_row(
-            *map(_plain, cells), passed, *map(_plain, (baseline, number(row.calls), number(row.seconds), row.note))
-        )
+        table.add_row(*(cell(row) for cell in columns.values()))
     return table
+
+
+def _bar(row: Row) -> str:
+    return "" if row.bar is None else f"{'≥' if row.above else '≤'} {number(row.bar)}"
+
+
+def _passed(row: Row) -> str:
+    return {None: "", True: "[green]yes[/]", False: "[bold red]no[/]"}[row.passed]
 
 
 def _plain(text: str) -> str:
@@ -91,3 +111,39 @@ def _plain(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
+
+
+def _text(read: Callable[[Any], Any]) -> Callable[[Any], str]:
+    """Make the cell of an attribute: text as it is, numbers with four digits."""
+
+    def cell(row: Any) -> str:
+        found = read(row)
+        return _plain(found if isinstance(found, str) else number(found))
+
+    return cell
+
+
+_NUMBERS = ("bar", "calls", "s", "measured", "truth", "deviation")
+_HEAD = {"name": _text(lambda row: row.name), "label": _text(lambda row: row.label)}
+_TAIL = {
+    "calls": _text(lambda row: row.calls),
+    "s": _text(lambda row: row.seconds),
+    "note": _text(lambda row: row.note),
+}
+_COLUMNS: dict[str, Callable[[Any], str]] = {
+    **_HEAD,
+    "value [95 %]": _text(with_interval),
+    "bar": _text(_bar),
+    "passed": _passed,
+    "baseline": _text(lambda row: f"{number(row.baseline)} {row.baseline_name}".strip()),
+    **_TAIL,
+}
+_TRUTHS: dict[str, Callable[[Any], str]] = {
+    **_HEAD,
+    "measured": _text(lambda row: row.measured),
+    "truth": _text(lambda row: row.truth),
+    "deviation": _text(lambda row: "" if row.above else row.value),
+    "bar": _text(_bar),
+    "passed": _passed,
+    **_TAIL,
+}

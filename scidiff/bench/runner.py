@@ -1,8 +1,8 @@
-"""The suites, one for each domain, and the function that runs one."""
+"""The suites, that of the core and one for each domain, and the function that runs one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from scidiff import __version__
 from scidiff.bench.environment import environment
@@ -11,7 +11,9 @@ from scidiff.domain import Row
 from scidiff.errors import UnknownNameError
 from scidiff.registry import domains, load_domain
 
-__all__ = ["run", "suites"]
+__all__ = ["CORE", "run", "suites"]
+
+CORE = "core"
 
 
 def suites() -> tuple[str, ...]:
@@ -20,9 +22,9 @@ def suites() -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        One name for each registered domain.
+        ``core``, and one name for each registered domain.
     """
-    return tuple(domains())
+    return (CORE, *domains())
 
 
 def run(suite: str, fast: bool = False, seed: int = 0, on_row: Callable[[Row], None] = lambda _row: None) -> Report:
@@ -49,21 +51,41 @@ def run(suite: str, fast: bool = False, seed: int = 0, on_row: Callable[[Row], N
     UnknownNameError
         If there is no such suite.
     """
-    from scidiff.io.files import sha256_file
-
     if suite not in suites():
         raise UnknownNameError("suite", suite, suites())
-    domain = load_domain(suite)
+    protocol, measure, data = _core() if suite == CORE else _domain(suite)
     header = {
         "scidiff": __version__,
-        "protocol": f"{suite}/{domain.protocol}",
+        "protocol": f"{suite}/{protocol}",
         "fast": fast,
         "seeds": [seed],
         "hardware": environment(),
-        "data": {str(path.relative_to(domain.home)): sha256_file(path) for path in domain.bundled},
+        "data": data,
     }
     rows = []
-    for row in domain.bench_rows(fast, seed):
+    for row in measure(fast, seed):
         on_row(row)
         rows.append(row)
     return Report(suite, header, tuple(rows))
+
+
+_Measure = Callable[[bool, int], Iterator[Row]]
+
+
+def _core() -> tuple[str, _Measure, dict[str, str]]:
+    """Protocol, rows and data of the suite of the core."""
+    from scidiff.bench.core import PROTOCOL, rows
+
+    return PROTOCOL, rows, {}
+
+
+def _domain(name: str) -> tuple[str, _Measure, dict[str, str]]:
+    """Protocol, rows and hashes of the bundled data of the suite of a domain."""
+    from scidiff.io.files import sha256_file
+
+    domain = load_domain(name)
+    return (
+        domain.protocol,
+        domain.bench_rows,
+        {str(path.relative_to(domain.home)): sha256_file(path) for path in domain.bundled},
+    )

@@ -2,12 +2,12 @@
 
     L_k = M_k^-1 A_k        A_k = d_k^T M_(k+1) d_k + M_k d_(k-1) M_(k-1)^-1 d_(k-1)^T M_k
 
-``A_k`` is the quadratic form ``|d u|^2 + |delta u|^2`` with the codifferential ``delta = M_(k-1)^-1 d_(k-1)^T M_k``; its
-eigenvalues ``A_k u = l M_k u`` have the unit of an inverse squared length. The kernel is the harmonic space, of
-dimension ``b_k``.
+``A_k`` is the quadratic form ``|d u|^2 + |delta u|^2`` with the codifferential ``delta = M_(k-1)^-1 d_(k-1)^T M_k``;
+its eigenvalues ``A_k u = l M_k u`` have the unit of an inverse squared length. The kernel is the harmonic space, of
+dimension ``b_k``. At a boundary the conditions are the natural ones (absolute: no flux through it, ``w(n) = 0``).
 
-With stars that are not diagonal ``M_(k-1)^-1``, and so ``A_k``, is full. Systems with ``A_k + s M_k`` are then solved in
-mixed form, sparse and exact, with the codifferential ``p`` as a second unknown:
+With stars that are not diagonal ``M_(k-1)^-1``, and so ``A_k``, is full. Systems with ``A_k + s M_k`` are then solved
+in mixed form, sparse and exact, with the codifferential ``p`` as a second unknown:
 
     [ M_k d p + (d^T M d + s M_k) u ]   [ b ]
     [ d^T M_k u - M_(k-1) p         ] = [ 0 ]

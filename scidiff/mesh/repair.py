@@ -2,8 +2,8 @@
 
 Orientation is a two-colouring. Triangles that run through a common edge in the same direction get different colours,
 those that run in opposite directions equal ones; the surface is orientable exactly if such a colouring exists. It is
-found in the double cover, the graph of the pairs (triangle, colour): a component that holds both colours of one triangle
-shows a Möbius band.
+found in the double cover, the graph of the pairs (triangle, colour): a component that holds both colours of one
+triangle shows a Möbius band.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from scidiff.errors import ConfigError, DataError
 from scidiff.mesh.checks import neighbours
@@ -78,6 +77,8 @@ def weld(vertices: np.ndarray, triangles: np.ndarray, *, tolerance: float = 0.0)
     tuple of ndarray
         Fewer vertices, and triangles with the new numbers. Triangles are neither removed nor turned.
     """
+    from scipy.spatial import cKDTree
+
     if not tolerance >= 0:
         raise ConfigError(f"tolerance is {tolerance}; expected a distance of at least 0")
     vertices, triangles = np.asarray(vertices, dtype=np.float64), np.asarray(triangles)

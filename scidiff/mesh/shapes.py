@@ -54,7 +54,9 @@ def bumpy_sphere(subdivisions: int = 2, *, height: float = 0.2, waves: float = 4
     """
     _require(0 <= height < 1, f"height is {height}; expected at least 0 and below 1")
     points, triangles = _sphere(subdivisions)
-    return SimplicialComplex.from_arrays(points * (1 + height * np.sin(waves * points).prod(1, keepdims=True)), triangles)
+    return SimplicialComplex.from_arrays(
+        points * (1 + height * np.sin(waves * points).prod(1, keepdims=True)), triangles
+    )
 
 
 def _sphere(subdivisions: int) -> tuple[np.ndarray, np.ndarray]:

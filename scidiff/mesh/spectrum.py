@@ -1,9 +1,9 @@
 """Spectra of Hodge Laplacians: ``A u = l M u`` with ``U^T M U = 1``.
 
-All modes come from a dense solver; the lowest ones from Lanczos iteration on ``(A + s M)^-1 M`` (shift-invert), followed
-by one Rayleigh-Ritz step that makes them orthonormal to round-off. The number of zero eigenvalues is not guessed from
-their size: it is the Betti number, an exact integer. Those eigenvalues are set to zero exactly, after a check that a gap
-separates them from the rest.
+All modes come from a dense solver; the lowest ones from Lanczos iteration on ``(A + s M)^-1 M`` (shift-invert),
+followed by one Rayleigh-Ritz step that makes them orthonormal to round-off. The number of zero eigenvalues is not
+guessed from their size: it is the Betti number, an exact integer. Those eigenvalues are set to zero exactly, after a
+check that a gap separates them from the rest.
 
 The basis within an eigenspace (and the sign of a single mode) is arbitrary: nothing may depend on it but its span.
 """

@@ -3,14 +3,16 @@
 One layer, for nodes `i` with features ``h_i``, positions ``x_i`` and edges ``j -> i`` of weight ``w_ij`` (1, or the
 envelope of a cutoff); ``d_ij = |x_i - x_j|`` and ``d0_ij`` is the distance at the input:
 
-    m_ij = phi_e(h_i, h_j, d_ij^2, d0_ij^2)                       eq. 3
+    m_ij = phi_e(h_i, h_j, log(1 + d_ij^2), log(1 + d0_ij^2))     eq. 3
     x_i += c_i sum_j w_ij u_ij phi_x(m_ij)                        eq. 4,  u_ij = (x_i - x_j) / sqrt(1 + d_ij^2)
     m_i  = sqrt(c_i) sum_j w_ij sigmoid(phi_inf(m_ij)) m_ij       eq. 8
     h_i += phi_h(h_i, m_i)                                        eq. 6
 
-with ``c_i = 1 / (1 + sum_j w_ij)``. Where [1]_ takes ``x_i - x_j`` and [2]_ divides it by ``d_ij + 1``, the division
-here is smooth at coincident points; sums are scaled by the number of neighbours in place of a constant. The vectors of
-the prediction are the displacement ``x^L - x^0``, summed by itself so that nothing cancels.
+with ``c_i = 1 / (1 + sum_j w_ij)``. Three things differ from [1]_. Differences are divided by a length, as in [2]_, but
+smoothly at coincident points. Squared distances enter by their logarithm: with themselves, a step grows faster than the
+positions, and a noisy cloud can run away to infinity within one sampling run. Sums are scaled by the number of
+neighbours in place of a constant. The vectors of the prediction are the displacement ``x^L - x^0``, summed by itself so
+that nothing cancels.
 
 References
 ----------
@@ -89,7 +91,7 @@ class _Layer(nn.Module):
         square = difference.square().sum(1, keepdim=True)
         weight = envelope(square0, cutoff)
         receiver, sender = self.ends(h).chunk(2, dim=1)
-        inner = receiver[edges.target] + sender[edges.source] + self.distances(torch.cat([square, square0], dim=1))
+        inner = receiver[edges.target] + sender[edges.source] + self.distances(torch.cat([square, square0], dim=1).log1p())
         m = self.message(inner)
         scale = 1 / (1 + scatter_sum(weight, edges.target, len(x)))
         step = weight * self.step(m) * difference / (1 + square).sqrt()

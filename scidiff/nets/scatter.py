@@ -8,7 +8,6 @@ results agree to round-off.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 __all__ = ["scatter_attention", "scatter_sum"]

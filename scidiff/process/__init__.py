@@ -1,10 +1,12 @@
 """Laws of the noise: what ``x_t`` is, given ``x_0``."""
 
 from scidiff.process.base import Kind, Process, ProductProcess, site_time
+from scidiff.process.cochain import CochainProcess
 from scidiff.process.discrete import DiscreteProcess
 from scidiff.process.gaussian import GaussianProcess
 from scidiff.process.kernels import Kernel, LevelKernel, marginal, mask, tree, uniform
 from scidiff.process.matrix_kernel import MatrixKernel
+from scidiff.process.operator import ModeSchedule, OperatorSchedule
 from scidiff.process.schedule import (
     CosineSchedule,
     EDMSchedule,
@@ -17,6 +19,7 @@ from scidiff.process.survival import Cosine, Linear, Power, Survival
 from scidiff.process.weight import EDMWeight, MinSNR, Weight, eps_weight, mean_weight, velocity_weight
 
 __all__ = [
+    "CochainProcess",
     "Cosine",
     "CosineSchedule",
     "DiscreteProcess",
@@ -30,6 +33,8 @@ __all__ = [
     "LinearFlowSchedule",
     "MatrixKernel",
     "MinSNR",
+    "ModeSchedule",
+    "OperatorSchedule",
     "Power",
     "Process",
     "ProductProcess",

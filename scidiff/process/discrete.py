@@ -36,6 +36,7 @@ from torch import Tensor
 
 from scidiff.errors import ConfigError, NumericalError, ShapeError
 from scidiff.process.base import Kind, Process, site_time
+from scidiff.process.concrete_score import posterior_from_score
 from scidiff.process.kernels import Kernel
 from scidiff.random import Source
 from scidiff.spaces import Categorical
@@ -91,7 +92,7 @@ class DiscreteProcess(Process):
     # ---- predictions -------------------------------------------------------------------------------------------------
 
     def convert(self, prediction: Tensor, kind: Kind, x_t: Tensor, t: _Time) -> Tensor:
-        """Bring logits of the posterior, or of the leave-one-out posterior, to normalised ``log F``.
+        """Bring logits of either posterior, or the logarithm of the concrete score, to normalised ``log F``.
 
         Classes that cannot have led to ``x_t`` get probability zero (carry-over): a site that is clean, or in a group
         of one class, becomes a point mass.
@@ -99,9 +100,10 @@ class DiscreteProcess(Process):
         Parameters
         ----------
         prediction
-            Unnormalised log-probabilities, shape ``(batch, *sites, K)``, any float dtype.
+            Unnormalised log-probabilities, shape ``(batch, *sites, K)``, any float dtype; for `Kind.SCORE` the
+            logarithms of the ratios, shape ``(batch, *sites, D)``, see `posterior_from_score`.
         kind
-            `Kind.LOGITS` or `Kind.LOO_LOGITS`.
+            `Kind.LOGITS`, `Kind.LOO_LOGITS` or `Kind.SCORE`.
 
         Returns
         -------
@@ -115,10 +117,12 @@ class DiscreteProcess(Process):
         ShapeError
             If the last axis does not have ``K`` entries.
         NumericalError
-            If no class can have led to a state, e.g. a mask at ``t = 0``.
+            If no class can have led to a state, e.g. a mask at ``t = 0``; or if a score does not determine ``F``.
         """
-        if kind not in (Kind.LOGITS, Kind.LOO_LOGITS):
-            raise ConfigError(f"prediction kind is {kind}; a finite set takes Kind.LOGITS or Kind.LOO_LOGITS")
+        if kind not in (Kind.LOGITS, Kind.LOO_LOGITS, Kind.SCORE):
+            raise ConfigError(f"prediction kind is {kind}; a finite set takes Kind.LOGITS, LOO_LOGITS or SCORE")
+        if kind is Kind.SCORE:
+            prediction = posterior_from_score(self.kernel, prediction, x_t, t)
         if prediction.shape != (*x_t.shape, self.kernel.clean):
             raise ShapeError(
                 f"prediction has shape {tuple(prediction.shape)}; expected {(*x_t.shape, self.kernel.clean)}, "

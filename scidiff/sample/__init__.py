@@ -15,6 +15,7 @@ from scidiff.sample.exponential import deis, dpmpp_2m, dpmpp_2m_sde, dpmpp_3m, e
 from scidiff.sample.factor import FactorRule
 from scidiff.sample.grids import Grid, edm_grid, log_snr_grid, uniform_grid
 from scidiff.sample.loop import Corrector, Plan, Rule, Transform, run
+from scidiff.sample.modes import ModeRule
 from scidiff.sample.plans import Confidence, EntropyBounded, FirstHitting, InfoGain, MinimumEntropy, RandomOrder
 from scidiff.sample.solvers import analytic_dpm, ancestral, ddim, heun
 from scidiff.sample.state import RunState, Stamp
@@ -31,6 +32,7 @@ __all__ = [
     "InfoGain",
     "LooGibbs",
     "MinimumEntropy",
+    "ModeRule",
     "Plan",
     "ProjectAndNoise",
     "Psi",

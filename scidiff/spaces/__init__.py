@@ -1,9 +1,46 @@
-"""Where states live: Euclidean, centred, categorical and product spaces."""
+"""Where states live: Euclidean, categorical and curved spaces, cochains on meshes, and products of them."""
 
 from scidiff.spaces.base import Space
 from scidiff.spaces.categorical import Categorical
 from scidiff.spaces.centred import Centred, centre
+from scidiff.spaces.cochain import Cochain
 from scidiff.spaces.euclidean import Euclidean
+from scidiff.spaces.flat import Flat
+from scidiff.spaces.hyperbolic import Hyperbolic
+from scidiff.spaces.manifold import Manifold
+from scidiff.spaces.power import Power, ProductManifold, se3
 from scidiff.spaces.product import Product, State, first, state_map
+from scidiff.spaces.scaled import Scaled, average_distortion, worst_distortion
+from scidiff.spaces.simplex import Simplex
+from scidiff.spaces.so3 import SO3
+from scidiff.spaces.spd import SPDAffineInvariant, SPDLogEuclidean
+from scidiff.spaces.sphere import Sphere
+from scidiff.spaces.torus import Torus
 
-__all__ = ["Categorical", "Centred", "Euclidean", "Product", "Space", "State", "centre", "first", "state_map"]
+__all__ = [
+    "SO3",
+    "Categorical",
+    "Cochain",
+    "Centred",
+    "Euclidean",
+    "Flat",
+    "Hyperbolic",
+    "Manifold",
+    "Power",
+    "Product",
+    "ProductManifold",
+    "SPDAffineInvariant",
+    "SPDLogEuclidean",
+    "Scaled",
+    "Simplex",
+    "Space",
+    "Sphere",
+    "State",
+    "Torus",
+    "average_distortion",
+    "centre",
+    "first",
+    "se3",
+    "state_map",
+    "worst_distortion",
+]

@@ -64,7 +64,7 @@ class Hyperbolic(Manifold):
         d = safe_norm(v)
         still = d == 0
         safe = torch.where(still, 1.0, d)
-        less = squared_norm(b) / (safe * (safe + a.abs()))
+        less = squared_norm(b) / (safe * (safe + torch.where(a < 0, -a, a)))
         plus, minus = torch.where(a < 0, less, 2 - less), torch.where(a < 0, 2 - less, less)
         up = torch.where(still, 1.0, (plus * safe.exp() + minus * (-safe).exp()) / 2)
         down = torch.where(still, 1.0, (minus * safe.exp() + plus * (-safe).exp()) / 2)

@@ -64,7 +64,7 @@ class _SPD(Manifold):
         return symmetric(v)
 
     def project(self, x: Tensor) -> Tensor:
-        """Symmetric part, with eigenvalues below ``100 size eps`` times the largest magnitude raised to that.
+        """Symmetric part, with eigenvalues below ``100 size eps`` times the largest magnitude raised to twice that.
 
         The set is open, so that a nearest point need not exist; a matrix inside only becomes symmetric.
         """

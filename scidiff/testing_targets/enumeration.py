@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from scidiff.denoise import Enumerated, markov_chain
+from scidiff.errors import NumericalError
 from scidiff.process import DiscreteProcess, Kernel
 from scidiff.random import Noise
 from scidiff.sample import LooGibbs, RunState
 from scidiff.spaces import Categorical
 
-__all__ = ["INITIAL", "TRANSITION", "Chain", "SiteLaw", "bridge", "gibbs", "plugged", "plugged_loo"]
+__all__ = ["INITIAL", "TRANSITION", "Chain", "SiteLaw", "bridge", "gibbs", "pearson", "plugged", "plugged_loo"]
 
 INITIAL = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
 TRANSITION = torch.tensor([[0.8, 0.15, 0.05], [0.1, 0.75, 0.15], [0.3, 0.1, 0.6]], dtype=torch.float64)
@@ -102,6 +103,30 @@ class Chain:
         x = self.states[rows]
         state = RunState.at(x, torch.where(x == self.kernel.clean, 0.7, 0.0), Noise.range(0, len(x)))
         return state, law[rows], self.oracle.posterior(x, state.t)
+
+
+def pearson(x: Tensor, law: Tensor) -> float:
+    """Pearson's statistic of samples against a law over all states; its mean is the number of possible states less 1.
+
+    Parameters
+    ----------
+    x
+        Samples, shape ``(count, length)``.
+    law
+        Law over all states, shape ``(D^length,)``.
+
+    Raises
+    ------
+    NumericalError
+        If a sample is in a state of probability zero.
+    """
+    states = round(len(law) ** (1 / x.shape[1]))
+    index = (x * states ** torch.arange(x.shape[1] - 1, -1, -1)).sum(1)
+    seen, expected = torch.bincount(index, minlength=len(law)).double(), law * len(x)
+    lost = float(seen[expected == 0].sum())
+    if lost > 0:
+        raise NumericalError(f"{lost:.0f} of {len(x)} samples are in states of probability zero; expected none")
+    return float(((seen - expected)[expected > 0] ** 2 / expected[expected > 0]).sum())
 
 
 def gibbs(chain: Chain, t: float) -> Tensor:

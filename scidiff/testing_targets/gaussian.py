@@ -8,8 +8,9 @@ the variance of the result is then a sum of squares, without any Monte-Carlo err
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from scidiff.denoise import Denoiser, GaussianMixture
 from scidiff.errors import ConfigError
 from scidiff.process import GaussianProcess, Schedule, VESchedule
 from scidiff.random import Noise, Source
-from scidiff.sample import RunState, Table, TableRule, run
+from scidiff.sample import RunState, Table, TableRule, log_snr_grid, run
 from scidiff.spaces import Euclidean
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "flow",
     "follow",
     "posterior_variance",
+    "sample_variance",
+    "scalar_variances",
     "standard_normal",
     "target_a",
 ]
@@ -183,3 +186,34 @@ def flow(mixture: GaussianMixture, x: Tensor, first: float, last: float, steps: 
         k4 = slope(x + h * k3, lam + h)
         x = x + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
     return x
+
+
+def scalar_variances(steps: int) -> tuple[float, float]:
+    """Final variances of DDIM and of the ancestral sampler on N(0, 1) data, by their scalar recursions.
+
+    With ``g = 1 / (1 + s^2)`` a step from noise ``s`` to ``t`` multiplies by ``t/s + (1 - t/s) g`` (DDIM), or by
+    ``r + (1 - r) g`` with ``r = (t/s)^2``, and adds the variance ``t^2 (1 - r)`` (ancestral).
+
+    Parameters
+    ----------
+    steps
+        Intervals of the logarithmic grid from a noise-to-signal ratio of 40 to 0.01, for ``alpha = 1``.
+
+    Returns
+    -------
+    tuple of float
+        DDIM, ancestral.
+    """
+    sigma = np.geomspace(40, 0.01, steps + 1)
+    first = second = 1 + 40.0**2
+    for s, t in pairwise(sigma.tolist()):
+        g, r = 1 / (1 + s**2), (t / s) ** 2
+        first *= (t / s + (1 - t / s) * g) ** 2
+        second = (r + (1 - r) * g) ** 2 * second + t**2 * (1 - r)
+    return first, second
+
+
+def sample_variance(solver: Callable[[Schedule, Tensor], Table], steps: int) -> float:
+    """Final variance of a solver on N(0, 1) data, exact, on the grid of `scalar_variances`; the truth is 1.0001."""
+    table = solver(VE, log_snr_grid(VE, steps, floor=0.01, to_zero=False))
+    return final_variance(table, standard_normal(VE).denoiser, VE, 1 + 40.0**2)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
+import numpy as np
 from torch import Tensor
 
 from scidiff.process import Schedule
@@ -18,7 +20,7 @@ from scidiff.random import Noise
 from scidiff.sample import Table, ddim, deis, dpmpp_2m, dpmpp_3m, exponential_adams, heun, log_snr_grid, unipc
 from scidiff.testing_targets.gaussian import VE, flow, follow, target_a
 
-__all__ = ["SOLVERS", "Solver", "log_grid", "median_error", "reference", "slope", "starts"]
+__all__ = ["SOLVERS", "Solver", "copied_3m", "log_grid", "median_error", "reference", "slope", "starts"]
 
 Solver = Callable[[Schedule, Tensor], Table]
 
@@ -64,3 +66,28 @@ def median_error(solver: Solver, grid: Tensor) -> float:
 def slope(coarse: float, fine: float, factor: float) -> float:
     """Order that two errors show, where the second one was made with `factor` times as many steps."""
     return math.log(coarse / fine) / math.log(factor)
+
+
+def copied_3m(schedule: Schedule, grid: Tensor) -> Table:
+    """DPM-Solver++(3M) as widely copied code has it: half the second difference, ``-phi_3`` for ``-2 phi_3``.
+
+    Its order is 2. The grid must have equal intervals of `lam`, where that difference is
+    ``(m_i - 2 m_(i-1) + m_(i-2)) / 2``.
+
+    Parameters
+    ----------
+    schedule, grid
+        As for `scidiff.sample.dpmpp_3m`.
+
+    Returns
+    -------
+    Table
+        ``consistent(2)``.
+    """
+    table = dpmpp_3m(schedule, grid)
+    lam = schedule.lam(grid[:2])
+    h = float(lam[1] - lam[0])
+    phi_3 = (1 - (1 - math.exp(-h)) / h) / h - 0.5
+    b = table.b.copy()
+    b[2:] += table.alpha[3:, None] * phi_3 / 2 * np.array([1.0, -2.0, 1.0])
+    return replace(table, name="3M with half its second difference", b=b, order=2, label="consistent(2)")

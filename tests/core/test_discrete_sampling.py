@@ -34,20 +34,11 @@ from scidiff.sample.plans import Confidence, EntropyBounded, FirstHitting, InfoG
 from scidiff.sample.state import RunState
 from scidiff.spaces import Categorical
 from scidiff.spaces.categorical import draw, one_hot_log
-from scidiff.testing_targets.enumeration import Chain, gibbs
+from scidiff.testing_targets.enumeration import Chain, gibbs, pearson
 from scidiff.testing_targets.unmasking import unmask_confident
 
 COUNT, LIMIT = 1000, 26 + 6 * 7.2
 MASKED, MIXED = Chain(mask(3), 3), Chain(uniform(3), 3)
-
-
-def pearson(x: Tensor, law: Tensor, states: int) -> float:
-    """Pearson's statistic of samples against a law over all states."""
-    index = (x * torch.tensor([states**2, states, 1])).sum(1)
-    seen = torch.bincount(index, minlength=len(law)).double()
-    expected = law * len(x)
-    assert float(seen[expected == 0].sum()) == 0
-    return float(((seen - expected)[expected > 0] ** 2 / expected[expected > 0]).sum())
 
 
 def sample(chain: Chain, rule: Rule, plan: object, seed: int = 0, **extra: object) -> RunState:
@@ -63,14 +54,14 @@ def sample(chain: Chain, rule: Rule, plan: object, seed: int = 0, **extra: objec
 )
 def test_exact_plans_sample_the_data(plan: object) -> None:
     state = sample(MASKED, Unmask(), plan)
-    assert pearson(state.x, MASKED.target, 4) < LIMIT
+    assert pearson(state.x, MASKED.target) < LIMIT
     assert bool((state.calls == 3).all()) and state.i == 3
 
 
 def test_information_gain_samples_the_data_and_pays_for_its_look_ahead() -> None:
     plan = InfoGain(MASKED.oracle.denoiser(), MASKED.process)
     state = sample(MASKED, Unmask(), plan, transforms=(plan,))
-    assert pearson(state.x, MASKED.target, 4) < LIMIT
+    assert pearson(state.x, MASKED.target) < LIMIT
     assert bool((state.calls == 3 + 3 * (3 + 2 + 1)).all())
     with pytest.raises(ConfigError, match="as a transform"):
         sample(MASKED, Unmask(), plan)
@@ -80,8 +71,8 @@ def test_confidence_commits_what_it_has_seen() -> None:
     """Samples follow the enumerated biased law, hence the plan and the rule draw the same classes."""
     for rule in (Unmask(), Ancestral()):
         state = sample(MASKED, rule, Confidence())
-        assert pearson(state.x, unmask_confident(MASKED, Confidence()), 4) < LIMIT
-        assert pearson(state.x, MASKED.target, 4) > 4 * LIMIT
+        assert pearson(state.x, unmask_confident(MASKED, Confidence())) < LIMIT
+        assert pearson(state.x, MASKED.target) > 4 * LIMIT
 
 
 def certain(m: Tensor, state: RunState) -> tuple[Tensor, RunState]:
@@ -97,10 +88,10 @@ def test_rules_sample_their_enumerated_law(chain: Chain, rule: Rule) -> None:
     steps = 4
     state = sample(chain, rule, Grid(uniform_grid(steps)))
     law = chain.grid(rule.probs, steps)
-    assert pearson(state.x, law, chain.kernel.states) < LIMIT
+    assert pearson(state.x, law) < LIMIT
     through = sample(chain, rule, Grid(uniform_grid(steps)), seed=1, transforms=(certain,))
     if not isinstance(rule, TauLeaping):
-        assert pearson(through.x, law, chain.kernel.states) < LIMIT
+        assert pearson(through.x, law) < LIMIT
 
 
 def test_gibbs_samples_its_enumerated_law_and_books_its_calls() -> None:
@@ -108,7 +99,7 @@ def test_gibbs_samples_its_enumerated_law_and_books_its_calls() -> None:
     state = sample(MIXED, Ancestral(), Grid(uniform_grid(steps)), correctors=(LooGibbs(3),))
     assert bool((state.calls == steps + 3 * (steps - 1)).all())
     law = MIXED.grid(Ancestral().probs, steps, after=lambda law, t: law @ torch.linalg.matrix_power(gibbs(MIXED, t), 3))
-    assert pearson(state.x, law, 3) < LIMIT
+    assert pearson(state.x, law) < LIMIT
 
 
 @pytest.mark.parametrize("make", [remdm_capped, remdm_rescaled])
@@ -118,7 +109,7 @@ def test_remdm_runs_to_the_end(make: object) -> None:
     law = MASKED.grid(rule.probs, 16)
     state = sample(MASKED, rule, Grid(uniform_grid(16)))
     assert bool((state.x < 3).all())
-    assert pearson(state.x, law, 4) < LIMIT
+    assert pearson(state.x, law) < LIMIT
 
 
 @pytest.mark.parametrize(
@@ -156,7 +147,7 @@ def test_conditioning_by_clamps_is_exact() -> None:
     law[:, 2] = MASKED.law[:, 2] / MASKED.law[:, 2].sum()
     whole = torch.zeros(4, 4, 4, dtype=torch.float64)
     whole[:3, :3, :3] = law
-    assert pearson(state.x, whole.flatten(), 4) < LIMIT
+    assert pearson(state.x, whole.flatten()) < LIMIT
 
 
 def test_first_hitting_times_are_those_of_the_reference() -> None:

@@ -82,7 +82,7 @@ def test_the_commands_of_a_domain_are_mounted(toys, capsys):
         (["toys", "fail", "data"], "row 3 is empty; delete it"),
         (["toys", "fial"], "No such command 'fial'"),
         (["toyz"], "Did you mean 'toys'?"),
-        (["bench", "toyz"], "unknown suite 'toyz'; known: toys. Did you mean 'toys'?"),
+        (["bench", "toyz"], "unknown suite 'toyz'; known: core, toys. Did you mean 'toys'?"),
         (["bench"], "suite"),
         (["bench", "toys", "--seed", "x"], "--seed"),
         (["bench", "toys", "--seed", "-1"], "--seed"),

@@ -17,7 +17,7 @@ from scidiff.process import EDMSchedule, VPSchedule
 from scidiff.random import Noise
 from scidiff.sample import ddim, deis, dpmpp_2m, dpmpp_3m, edm_grid, exponential_adams, heun, unipc
 from scidiff.testing_targets.gaussian import VE, final_variance, follow, standard_normal
-from scidiff.testing_targets.orders import SOLVERS, log_grid, median_error
+from scidiff.testing_targets.orders import SOLVERS, copied_3m, log_grid, median_error
 
 HIGHER = {
     "q4": lambda s, g: exponential_adams(s, g, order=4),
@@ -85,20 +85,13 @@ def test_order_on_a_gaussian(solver, order, schedule):
 
 def test_half_a_second_difference_costs_an_order():
     """DPM-Solver++(3M) with the weight -phi_3 of widely copied code, instead of -2 phi_3, converges with order 2."""
-    from dataclasses import replace
-
     gaussian = GaussianMixture.gaussian(VE, torch.zeros(1), torch.tensor(1.0))
     y, exact = torch.full((1, 1), 2.0, dtype=torch.float64), 2 * math.sqrt((1 + 0.05**2) / 5)
     errors = []
     for steps in (100, 400):
         lam = torch.linspace(-math.log(2), -math.log(0.05), steps + 1, dtype=torch.float64)
         table = dpmpp_3m(VE, VE.t(lam))
-        h = float(lam[1] - lam[0])
-        phi_3 = (1 - (1 - math.exp(-h)) / h) / h - 0.5
-        b = table.b.copy()
-        # uniform steps: the second difference h^2 m''/2 is (m_i - 2 m_(i-1) + m_(i-2)) / 2
-        b[2:] += phi_3 / 2 * torch.tensor([1.0, -2.0, 1.0]).numpy()
-        copied = replace(table, b=b, order=2, label="consistent(2)")
+        copied = copied_3m(VE, table.grid)
         errors.append([abs(float(follow(t, gaussian.denoiser, VE, y).x) - exact) for t in (table, copied)])
     good, poor = (math.log2(errors[0][k] / errors[1][k]) / 2 for k in (0, 1))
     assert abs(good - 3) < 0.25 and abs(poor - 2) < 0.25

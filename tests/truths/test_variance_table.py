@@ -7,9 +7,7 @@ spread at few steps; the posterior covariance makes it exact at every number of 
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
-import numpy as np
 import pytest
 
 from scidiff.process import CosineSchedule, VPSchedule
@@ -24,15 +22,16 @@ from scidiff.sample import (
     log_snr_grid,
     sa_solver,
 )
-from scidiff.testing_targets.gaussian import VE, final_variance, posterior_variance, standard_normal
+from scidiff.testing_targets.gaussian import (
+    VE,
+    final_variance,
+    posterior_variance,
+    sample_variance,
+    scalar_variances,
+    standard_normal,
+)
 
 EXACT = 1 + 0.01**2
-START = 1 + 40.0**2
-
-
-def variance(solver, steps: int) -> float:
-    table = solver(VE, log_snr_grid(VE, steps, floor=0.01, to_zero=False))
-    return final_variance(table, standard_normal(VE).denoiser, VE, START)
 
 
 def adams(order: int, eta: float = 0.0, corrector: bool = False):
@@ -56,20 +55,15 @@ def test_the_variance_table(solver, printed):
     """10, 25 and 50 steps, ratio 40 to 0.01, to the digits of the printed table."""
     for steps, value in zip((10, 25, 50), printed, strict=True):
         digits = 4 if solver is analytic else 3
-        assert round(variance(solver, steps), digits) == value
+        assert round(sample_variance(solver, steps), digits) == value
 
 
 @pytest.mark.parametrize("steps", [2, 7, 40])
 def test_recursions_in_closed_form(steps):
     """DDIM and the ancestral sampler against their scalar recursions, to round-off."""
-    sigma = np.geomspace(40, 0.01, steps + 1)
-    first = second = START
-    for s, t in pairwise(sigma):
-        g, r = 1 / (1 + s**2), (t / s) ** 2
-        first *= (t / s + (1 - t / s) * g) ** 2
-        second = (r + (1 - r) * g) ** 2 * second + t**2 * (1 - r)
-    assert variance(ddim, steps) == pytest.approx(first, rel=1e-11)
-    assert variance(ancestral, steps) == pytest.approx(second, rel=1e-11)
+    first, second = scalar_variances(steps)
+    assert sample_variance(ddim, steps) == pytest.approx(first, rel=1e-11)
+    assert sample_variance(ancestral, steps) == pytest.approx(second, rel=1e-11)
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
@@ -89,7 +83,7 @@ def test_the_noisy_table(eta, printed):
     """Second order with noise at 50, 100 and 200 steps, to half a unit of the last printed digit."""
     for steps, value in zip((50, 100, 200), printed, strict=True):
         half = 0.5e-3 if value > 1.002 else 0.5e-4
-        assert abs(variance(adams(2, eta), steps) - value) < 1.01 * half
+        assert abs(sample_variance(adams(2, eta), steps) - value) < 1.01 * half
 
 
 @pytest.mark.parametrize(
@@ -112,7 +106,7 @@ def test_the_noisy_table(eta, printed):
 )
 def test_weak_order_of_the_variance(solver, order):
     """Slope between 100 and 300 steps; the tolerance 0.25 is what separates orders from each other."""
-    errors = [abs(variance(solver, steps) - EXACT) for steps in (100, 300)]
+    errors = [abs(sample_variance(solver, steps) - EXACT) for steps in (100, 300)]
     assert abs(math.log(errors[0] / errors[1], 3) - order) < 0.25
     assert solver(VE, log_snr_grid(VE, 4, floor=0.01, to_zero=False)).order == order
 
@@ -120,5 +114,5 @@ def test_weak_order_of_the_variance(solver, order):
 def test_a_correction_helps_the_noisy_solver():
     """At 50 calls the corrected solver is nearer to the truth by a factor of two, with and without noise."""
     for eta in (0.0, 1.0):
-        plain, corrected = (abs(variance(adams(2, eta, corrector), 50) - EXACT) for corrector in (False, True))
+        plain, corrected = (abs(sample_variance(adams(2, eta, corrector), 50) - EXACT) for corrector in (False, True))
         assert corrected < 0.5 * plain

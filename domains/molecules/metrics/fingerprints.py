@@ -1,67 +1,24 @@
-"""Morgan fingerprints and Tanimoto similarity in bulk.
+"""Tanimoto similarity in bulk.
 
 The Tanimoto similarity of two bit sets is ``T = |A and B| / (|A| + |B| - |A and B|)``, and 1 for two empty sets. The
 intersections of a block of molecules with another are one matrix product of 0/1 matrices; the entries are integers
 below ``2^24``, so float32 holds them exactly and the result does not depend on how the blocks are cut. Fingerprints are
-kept as packed bits (128 bytes for 1024 bits) and blocks are unpacked as they are needed, which bounds the memory.
-
-References
-----------
-.. [1] D. Rogers, M. Hahn, J. Chem. Inf. Model. 50 (2010) 742, doi:10.1021/ci100050t
+kept as packed bits and blocks are unpacked as they are needed, which bounds the memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache, partial
 
 import numpy as np
 import torch
-from rdkit import Chem
-from rdkit.Chem import rdFingerprintGenerator
 from torch import Tensor
 
 from scidiff.errors import ShapeError
 
-from .parallel import parallel_map
-
-__all__ = ["group_similarity", "morgan", "nearest_other", "nearest_similarity"]
+__all__ = ["group_similarity", "nearest_other", "nearest_similarity"]
 
 _ROWS, _COLUMNS = 2048, 4096
-
-
-@lru_cache
-def _generator(radius: int, bits: int) -> rdFingerprintGenerator.FingerprintGenerator64:
-    """Make RDKit's generator once for each setting."""
-    return rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=bits)
-
-
-def _packed(smiles: str, radius: int, bits: int) -> np.ndarray:
-    """Fingerprint of one valid SMILES as packed bits."""
-    return np.packbits(_generator(radius, bits).GetFingerprintAsNumPy(Chem.MolFromSmiles(smiles)))
-
-
-def morgan(smiles: list[str], radius: int = 2, bits: int = 1024, workers: int = 1) -> np.ndarray:
-    """Morgan fingerprints of valid SMILES, as packed bits.
-
-    Parameters
-    ----------
-    smiles
-        Valid SMILES.
-    radius
-        Radius in bonds.
-    bits
-        Length of the fingerprint, a multiple of 8.
-    workers
-        Number of processes.
-
-    Returns
-    -------
-    packed
-        uint8, shape ``(len(smiles), bits / 8)``.
-    """
-    rows = parallel_map(partial(_packed, radius=radius, bits=bits), smiles, workers)
-    return np.array(rows, dtype=np.uint8).reshape(len(smiles), bits // 8)
 
 
 def nearest_similarity(packed: np.ndarray, reference: np.ndarray) -> np.ndarray:

@@ -32,9 +32,10 @@ import numpy as np
 
 from .context import Context
 from .descriptors import PHYSCHEM, PHYSCHEM_CONTINUOUS, physchem
-from .fingerprints import morgan, nearest_other
+from .fingerprints import nearest_other
 from .intervals import group_jackknife, group_labels
 from .molecule_set import MoleculeSet
+from .morgan import morgan
 from .parallel import parallel_map
 from .report import Metric
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from .descriptors import brics_fragments, flat_smiles, murcko_scaffold, properties
 from .filters import passes_moses, passes_pains
-from .fingerprints import morgan
+from .morgan import morgan
 from .parallel import parallel_map
 from .parsing import check
 

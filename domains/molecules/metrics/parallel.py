@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import lru_cache
 from multiprocessing import get_context
 from typing import TypeVar
 
@@ -12,6 +15,12 @@ __all__ = ["parallel_map"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+@lru_cache(maxsize=1)
+def _pool(workers: int) -> ProcessPoolExecutor:
+    """Workers that stay for the next call; Python ends them when it exits."""
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
 
 
 def parallel_map(
@@ -41,11 +50,17 @@ def parallel_map(
     Raises
     ------
     ConfigError
-        If `workers` or `chunk` is below 1.
+        If `workers` or `chunk` is below 1, or the workers cannot be started.
     """
     if workers < 1 or chunk < 1:
         raise ConfigError(f"workers is {workers} and chunk is {chunk}; both must be 1 or more")
     if workers == 1 or len(items) <= chunk:
         return [function(item) for item in items]
-    with get_context("spawn").Pool(workers) as pool:
-        return pool.map(function, items, chunksize=chunk)
+    try:
+        return list(_pool(workers).map(function, items, chunksize=chunk))
+    except BrokenProcessPool as error:
+        _pool.cache_clear()
+        raise ConfigError(
+            f"{workers} workers were asked for and one of them died; guard the entry of the script with "
+            "'if __name__ == \"__main__\":', or use workers=1"
+        ) from error

@@ -40,21 +40,22 @@ QM9 = tokens("C O N c n [nH] o F")
 MOSES = tokens("c C O N n F s S o Cl [nH] Br")
 CHARGED = tokens("C N O F c n [nH] s [N+] [NH3+] [NH+] [O-] [nH+] [n+] S P [C-] Si B [B-] Cl")
 
-RINGS = """c1ccccc1 c1ccncc1 c1cncnc1 c1c[nH]cc1 c1cocc1 c1cscc1 c1c[nH]cn1 c1cn[nH]c1 c1cscn1 c1cocn1 c1nnn[nH]1 c1nn[nH]n1
-c1ccc2[nH]ccc2c1 c1ccc2ncccc2c1 c1ccc2ccccc2c1 c1ccc2occc2c1 c1ccc2scnc2c1 c1ccc2[nH]cnc2c1 c1ncc2nc[nH]c2n1
+RINGS = """c1ccccc1 c1ccncc1 c1cncnc1 c1c[nH]cc1 c1cocc1 c1cscc1 c1c[nH]cn1 c1cn[nH]c1 c1cscn1 c1cocn1 c1nnn[nH]1
+c1nn[nH]n1 c1ccc2[nH]ccc2c1 c1ccc2ncccc2c1 c1ccc2ccccc2c1 c1ccc2occc2c1 c1ccc2scnc2c1 c1ccc2[nH]cnc2c1 c1ncc2nc[nH]c2n1
 c1ccc2cccc-2cc1 C1=Cc2cccc3cccc1c23 C1CC1 C1CCC1 C1CCCC1 C1CCCCC1 C1CCNCC1 C1COCCN1 C1CNCCN1 C1C2CC2C1 C1CC2CCC1C2
 O=c1cc[nH]cc1 O=c1[nH]cnc2[nH]cnc12 C1=CCCC1 C1=CC=CC1 C1CO1 C1CN1 O=C1CCC(=O)N1 C1=COC=CC1 N1C=CC=C1""".split()
 """Ring systems whose first or second character is an atom that carries a hydrogen."""
 
 GROUPS = "C F O N N#C OC(=O) NC(=O) CO CN(C) CS(=O)(=O) FC(F)(F) Cl O=C C#C CC(=O)N CS Br OCC FCC=C".split()
 
-OTHERS = """C N O CC C#C C=C C#N N#N OO FF C=C=C O=C=O C=C=O CC(C)(C)C C1=CC=CC=CC=C1 C1=CC=C1 FC(F)(F)F CS(=O)(=O)C CSSC CS(C)=O
-NS(N)(=O)=O Cn1cnc2c1c(=O)n(C)c(=O)n2C c1cc2cc3ccc(cc4ccc(cc5ccc(cc1n2)[nH]5)n4)[nH]3 c1ccc(-c2ccccc2)cc1
+OTHERS = """C N O CC C#C C=C C#N N#N OO FF C=C=C O=C=O C=C=O CC(C)(C)C C1=CC=CC=CC=C1 C1=CC=C1 FC(F)(F)F CS(=O)(=O)C
+CSSC CS(C)=O NS(N)(=O)=O Cn1cnc2c1c(=O)n(C)c(=O)n2C c1cc2cc3ccc(cc4ccc(cc5ccc(cc1n2)[nH]5)n4)[nH]3 c1ccc(-c2ccccc2)cc1
 c1cc2ccc3cccc4ccc(c1)c2c34 O=C1C=CC(=O)C=C1 Nc1nc(N)nc(N)n1 O=C1NC(=O)c2ccccc21 CC1=NN(C(=O)C1)c1ccccc1""".split()
 
-IONS = """C[N+](C)(C)C [NH3+]CC(=O)[O-] C[n+]1ccccc1 [O-][n+]1ccccc1 c1cc[nH+]cc1 [O-][N+](=O)c1ccccc1 C[N-]C [N-]=[N+]=NC
-C#[N+][O-] [C-]#[N+]C c1cc[o+]cc1 c1cc[s+]cc1 c1cc[cH-]c1 c1ccc[cH+]cc1 c1nnn[n-]1 C[O+](C)C C[S+](C)[O-] C[P+](C)(C)C
-F[B-](F)(F)F CP(=O)(O)O C[Si](C)(C)C OB(O)c1ccccc1 c1cc[se]c1 c1ccpcc1 FS(F)(F)(F)(F)F CC[CH-]C""".split()
+IONS = """C[N+](C)(C)C [NH3+]CC(=O)[O-] C[n+]1ccccc1 [O-][n+]1ccccc1 c1cc[nH+]cc1 [O-][N+](=O)c1ccccc1 C[N-]C
+[N-]=[N+]=NC C#[N+][O-] [C-]#[N+]C c1cc[o+]cc1 c1cc[s+]cc1 c1cc[cH-]c1 c1ccc[cH+]cc1 c1nnn[n-]1 C[O+](C)C
+C[S+](C)[O-] C[P+](C)(C)C F[B-](F)(F)F CP(=O)(O)O C[Si](C)(C)C OB(O)c1ccccc1 c1cc[se]c1
+c1ccpcc1 FS(F)(F)(F)(F)F CC[CH-]C""".split()
 
 
 def molecules() -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -92,7 +94,7 @@ def fused_rings(draw: st.DrawFn) -> tuple[list[int], list[tuple[int, int, int]]]
         first, last = draw(st.sampled_from(open_bonds))
         extra = draw(st.integers(3, 5))
         path = [first, *range(size, size + extra), last]
-        bonds |= {tuple(sorted(step)) for step in zip(path, path[1:], strict=False)}
+        bonds |= {tuple(sorted(step)) for step in pairwise(path)}
         size += extra
     degree = np.bincount(np.array(sorted(bonds)).ravel(), minlength=size)
     tokens = [draw(st.sampled_from([C, C, C, N, NH, O])) if degree[k] == 2 else C for k in range(size)]

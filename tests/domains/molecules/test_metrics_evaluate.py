@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -209,3 +211,10 @@ def test_another_file_is_not_the_golden_one(tmp_path):
         golden_check(tmp_path / "other.txt")
     with pytest.raises(DataError, match="cannot read"):
         golden_check(tmp_path / "missing.txt")
+
+
+def test_workers_start_without_torch():
+    """What a worker imports to compute a feature is RDKit, not torch: it starts in a fraction of a second."""
+    modules = "molecule_set, morgan, parsing"
+    code = f"from scidiff.domains.molecules.metrics import {modules}; import sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], check=False).returncode == 0

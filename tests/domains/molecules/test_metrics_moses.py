@@ -17,10 +17,10 @@ from scidiff.domains.molecules.metrics import MoleculeSet, Settings, evaluate
 from scidiff.domains.molecules.metrics.distribution import cosine
 from scidiff.domains.molecules.metrics.fingerprints import (
     group_similarity,
-    morgan,
     nearest_other,
     nearest_similarity,
 )
+from scidiff.domains.molecules.metrics.morgan import morgan
 
 REFERENCE = ["Oc1ccccc1-c1cccc2cnccc12", "COc1cccc(NC(=O)Cc2coc3ccc(OC)cc23)c1"]
 GENERATED = [
