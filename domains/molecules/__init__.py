@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from scidiff.domain import Domain, deferred
 
 if TYPE_CHECKING:
-    from .metrics import evaluate as evaluate
+    from .evaluation import evaluate as evaluate
     from .model import MoleculeModel as MoleculeModel
     from .model import load as load
     from .recipes import train as train
@@ -30,7 +30,7 @@ _LAZY = {
     "MoleculeModel": "model",
     "MoleculeSamples": "samples",
     "Scaffold": "scaffold",
-    "evaluate": "metrics",
+    "evaluate": "evaluation",
     "load": "model",
     "train": "recipes",
     "validate": "validation",

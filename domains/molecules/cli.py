@@ -6,10 +6,13 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from scidiff.errors import ConfigError
 
 if TYPE_CHECKING:
     from .model import MoleculeModel
@@ -23,6 +26,7 @@ Steps = Annotated[int, typer.Option(help="Network calls for each molecule.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.", min=0)]
 Out = Annotated[Path, typer.Option(help="File to write: .smi, .csv or .sdf.")]
 Model = Annotated[str, typer.Option(help="Name of a bundled model, or a .safetensors file.")]
+Temperature = Annotated[float, typer.Option(help="Temperature of the atoms; below 1 more typical, less diverse.")]
 Batch = Annotated[int, typer.Option("--batch-size", help="Molecules in one network call.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write one JSON object to this file; '-' prints it.")]
@@ -36,12 +40,14 @@ def sample(
     count: Count = 1000,
     steps: Steps = 20,
     seed: Seed = 0,
+    temperature: Temperature = 1.0,
     batch_size: Batch = 256,
     device: Device = "cpu",
     to_json: Json = None,
 ) -> None:
     """Draw molecules and write them to a file."""
-    _sample(out, model, device, to_json, count, steps=steps, seed=seed, batch_size=batch_size)
+    settings = {"steps": steps, "seed": seed, "temperature": temperature, "batch_size": batch_size}
+    _sample(out, model, device, to_json, count, **settings)
 
 
 @app.command()
@@ -54,12 +60,14 @@ def scaffold(
     count: Count = 100,
     steps: Steps = 20,
     seed: Seed = 0,
+    temperature: Temperature = 1.0,
     batch_size: Batch = 256,
     device: Device = "cpu",
     to_json: Json = None,
 ) -> None:
     """Extend a scaffold, or link several parts; every molecule contains the query."""
-    _sample(out, model, device, to_json, count, steps=steps, seed=seed, batch_size=batch_size, scaffold=query)
+    settings = {"steps": steps, "seed": seed, "temperature": temperature, "batch_size": batch_size}
+    _sample(out, model, device, to_json, count, scaffold=query, **settings)
 
 
 @app.command()
@@ -90,22 +98,24 @@ def evaluate(
 ) -> None:
     """Compare a SMILES file with a reference: validity, novelty, MOSES and GuacaMol metrics, with intervals."""
     from .data import read_smiles
+    from .evaluation import evaluate as compare
     from .metrics import Settings
-    from .metrics import evaluate as compare
-    from .recipes import evaluation_data
 
+    if train is not None and reference is None:
+        raise ConfigError("--train came without --reference; give both files, or --data alone")
     found = read_smiles(file)
-    sets = evaluation_data(data, reference, train)
-    settings = Settings(split=sets.name, workers=workers, attempts=len(found.smiles) + len(found.bad))
+    settings = Settings(workers=workers, attempts=len(found.smiles) + len(found.bad))
     report = compare(
         [*found.smiles, *(None for _ in found.bad)],
-        reference=sets.valid,
-        train=sets.train or None,
+        data if reference is None else None,
+        reference=None if reference is None else read_smiles(reference).smiles,
+        train=None if train is None else read_smiles(train).smiles,
         seed=seed,
         fcd=fcd,
-        settings=settings,
+        settings=settings if reference is None else replace(settings, split=reference.name),
     )
-    _tell(report.as_json(), to_json, [_metric_line(row) for row in report.table()])
+    notes = [found.message] if found.bad else []
+    _tell(report.as_json(), to_json, [*(_metric_line(row) for row in report.table()), *notes])
 
 
 @app.command()

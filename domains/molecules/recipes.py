@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from rdkit import __version__ as rdkit_version
 
-from scidiff.errors import ConfigError, DataError, UnknownNameError
+from scidiff.errors import DataError, UnknownNameError
 from scidiff.nets.graph_transformer import GraphTransformerConfig
 from scidiff.train import Precision, TrainConfig, TrainResult
 from scidiff.train import train as run
@@ -25,7 +25,7 @@ from .network import GraphDenoiserConfig
 from .training import MoleculeTask, smiles_hash
 from .vocabulary import Bond
 
-__all__ = ["SIZES", "TrainingData", "build_task", "evaluation_data", "train", "training_data"]
+__all__ = ["SIZES", "TrainingData", "build_task", "reference_data", "train", "training_data"]
 
 SIZES = MappingProxyType(
     {
@@ -80,30 +80,21 @@ def training_data(source: str, folder: Path | None = None, *, progress: bool = T
     return TrainingData(Path(source).stem, train, valid[:_HELD_OUT])
 
 
-def evaluation_data(
-    source: str, reference: Path | None, train: Path | None, folder: Path | None = None
-) -> TrainingData:
-    """Read the reference set of an evaluation, as ``valid``, and the training set, empty where there is none.
+def reference_data(source: str, folder: Path | None = None) -> TrainingData:
+    """Read the held-out part of a data set, as ``valid``, and its training part, for an evaluation.
 
     Parameters
     ----------
     source
-        Name of a data set; used where no `reference` is given.
-    reference, train
-        SMILES files of one's own.
+        Name of a data set.
     folder
-        Folder of the data sets known by name.
+        Folder of the data sets.
 
     Raises
     ------
-    ConfigError
-        If a training file comes without a reference file.
+    UnknownNameError
+        If there is no such data set.
     """
-    if reference is not None:
-        known = read_smiles(train).smiles if train is not None else []
-        return TrainingData(reference.name, known, read_smiles(reference).smiles)
-    if train is not None:
-        raise ConfigError("--train came without --reference; give both files, or --data alone")
     if source not in DATASETS:
         raise UnknownNameError("data set", source, DATASETS)
     parts = (load(source, part, folder=folder) for part in (_PARTS[source][0], _REFERENCE[source]))

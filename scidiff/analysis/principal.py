@@ -1,12 +1,14 @@
 """The finite-temperature string: principal curves, where energy and entropy are weighed against each other.
 
-Every image has walkers that sample ``p ~ exp(-E / T)`` inside its Voronoi cell,
+Every image has walkers that sample ``p ~ exp(-E / T)`` inside its cell, the slab between the two planes
+across the curve half a spacing before and behind it,
 
-    y = exp_x(-h g(x) + sqrt(2 h T) xi),    refused where y lies in the cell of another image,
+    y = exp_x(-h g(x) + sqrt(2 h T) xi),    refused where y lies outside of the cell,
 
-and is drawn towards their mean; its rest is ``phi_k = E[x | x in cell k]``, up to the re-spacing along the curve. The
-pull is a constant gain at first and falls as ``1 / iterations`` afterwards, so that the images end as averages over
-time. The walkers are ``consistent(1)`` in ``h``: their law has an error of first order.
+and is drawn towards their mean across the curve; its rest is ``phi_k = E[x | x in cell k]`` up to the place along it.
+Voronoi cells that are thinner than the density is wide would make a straight curve unstable: a zigzag turns them into
+wedges that drive it on. The pull is a constant gain at first and falls as ``1 / iterations`` afterwards, so that the
+images end as averages over time. The walkers are ``consistent(1)`` in ``h``: their law has an error of first order.
 
 References
 ----------
@@ -76,7 +78,7 @@ def principal_curve(
     energy: Field | None = None,
     burn: int | None = None,
     gain: float = 0.02,
-    smoothing: float = 1.0,
+    smoothing: float = 4.0,
     free_ends: bool = True,
     tolerance: float = 0.05,
 ) -> Curve:
@@ -103,7 +105,8 @@ def principal_curve(
     gain
         Part of the way to the mean of its walkers that an image goes in one of these iterations.
     smoothing
-        Pull towards the middle of the neighbours, against kinks where walkers are few; 0 leaves the curve unbiased.
+        Pull towards the neighbours in units of the pull of the walkers, against kinks and noise. It moves the curve by
+        `smoothing` times its curvature times the spacing squared, towards its inside.
     free_ends
         Whether the ends move.
     tolerance

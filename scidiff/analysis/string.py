@@ -6,7 +6,7 @@ step. With the energy ``E = -log p`` (in units of kT), its gradient ``g = -score
     transport                     dphi = v(phi, t) dt from t = 1 to 0: a continuous curve of samples
     gradient-dominated            dphi = -(g - <g, u> u): rests where the gradient is parallel to the curve, on the
                                   minimum-energy path; the top of it, climbed by ``-(g - 2 <g, u> u)``, is a saddle
-    finite temperature            phi_k = E[x | x in the Voronoi cell of phi_k]: the principal curve, see
+    finite temperature            phi_k = E[x | x in the cell of phi_k]: the principal curve, see
                                   `scidiff.analysis.principal`
 
 Only ``exp``, ``log``, ``inner`` and ``dist`` of a space are used. Re-spacing interpolates along geodesics, the energy
@@ -31,9 +31,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
-from scidiff.denoise import Denoiser
 from scidiff.errors import ConfigError, NumericalError
-from scidiff.process import GaussianProcess, Kind, site_time
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,14 +40,12 @@ __all__ = [
     "Curve",
     "Smooth",
     "arc_length",
-    "flow_velocity",
     "dist",
     "geodesic",
     "inner",
     "minimum_energy_path",
     "plot_curve",
     "respace",
-    "score_gradient",
     "tangents",
     "transport",
     "unit",
@@ -171,33 +167,6 @@ def geodesic(space: Smooth, start: Tensor, end: Tensor, count: int) -> Tensor:
     return respace(space, torch.stack([start, end]), count)
 
 
-def flow_velocity(denoiser: Denoiser, process: GaussianProcess) -> Callable[[Tensor, float], Tensor]:
-    """Velocity ``dx/dt = alpha'(t) m + sigma'(t) eps`` of the probability flow, as a function of ``x`` and ``t``."""
-
-    def velocity(x: Tensor, t: float) -> Tensor:
-        time = torch.full((len(x),), t, dtype=torch.float64, device=x.device)
-        m = process.convert(denoiser(x, site_time(time, x)), denoiser.kind, x, time)
-        rates = [torch.func.jvp(level, (time,), (torch.ones_like(time),)) for level in _levels(process)]
-        (alpha, alpha_rate), (sigma, sigma_rate) = rates
-        return scaled(alpha_rate, m) + scaled(sigma_rate / sigma, x - scaled(alpha, m))
-
-    return velocity
-
-
-def _levels(process: GaussianProcess) -> tuple[Field, Field]:
-    return process.schedule.alpha, process.schedule.sigma
-
-
-def score_gradient(denoiser: Denoiser, process: GaussianProcess, t: float) -> Field:
-    """Gradient ``-score`` of the energy ``-log p_t`` at the noise level of time `t`, as a function of ``x``."""
-
-    def gradient(x: Tensor) -> Tensor:
-        time = torch.full((len(x),), t, dtype=torch.float64, device=x.device)
-        return -process.convert(denoiser(x, site_time(time, x)), denoiser.kind, x, time, to=Kind.SCORE)
-
-    return gradient
-
-
 def transport(
     space: Smooth,
     velocity: Callable[[Tensor, float], Tensor],
@@ -217,7 +186,7 @@ def transport(
     space
         Geometry.
     velocity
-        ``dx/dt`` as a function of ``x`` and ``t``, e.g. of `flow_velocity`.
+        ``dx/dt`` as a function of ``x`` and ``t``, e.g. of `scidiff.analysis.fields.flow_velocity`.
     images
         Curve at ``times[0]``, shape ``(count, *event)``.
     times
@@ -264,7 +233,7 @@ def minimum_energy_path(
     space
         Geometry.
     gradient
-        Gradient of the energy as a vector at ``x``, e.g. of `score_gradient`.
+        Gradient of the energy as a vector at ``x``, e.g. of `scidiff.analysis.fields.score_gradient`.
     images
         First guess, shape ``(count, *event)``.
     step

@@ -67,7 +67,7 @@ class EGNNConfig:
     cutoff: float | None = None
 
     def __post_init__(self) -> None:
-        small = min(self.features, self.scalars) < 0 or min(self.layers, self.width) < 1
+        small = self.features < 0 or min(self.scalars, self.layers, self.width) < 1
         if small or self.time < 2 or self.time % 2 or (self.cutoff is not None and not self.cutoff > 0):
             raise ConfigError(f"{self} is no size of a network; expected positive sizes, an even time and a cutoff > 0")
 

@@ -93,8 +93,8 @@ class TensorTransformerConfig:
                 f"widths are {self.widths} with {self.heads} heads; expected one positive multiple of heads for each "
                 "of the degrees 0, 1, ..., at least two"
             )
-        sizes, lengths = (self.layers, self.radial, self.time), (self.reach, self.softening)
-        small = min(self.features, self.scalars) < 0 or min(sizes) < 1 or not min(lengths) > 0
+        sizes, lengths = (self.scalars, self.layers, self.radial, self.time), (self.reach, self.softening)
+        small = self.features < 0 or min(sizes) < 1 or not min(lengths) > 0
         if small or self.time % 2 or (self.cutoff is not None and not self.cutoff > 0):
             raise ConfigError(f"{self} is no size of a network; expected positive sizes, an even time and a cutoff > 0")
 

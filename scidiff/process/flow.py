@@ -216,8 +216,18 @@ class MinimalFlow(Rates):
         return _settle(torch.einsum("...v,...vy->...y", m.double().exp(), rates), x_t, t)
 
     def conditional(self, kernel: Kernel, x_t: Tensor, t: Tensor) -> Tensor:
-        """Rates given the clean class, shape ``(*sites, K, D)``; 0 for a class that cannot have led to ``x_t``."""
+        """Rates given the clean class, shape ``(*sites, K, D)``; 0 for a class that cannot have led to ``x_t``.
+
+        They depend on state and time alone: where few times occur, a table is made and looked up.
+        """
         time = torch.where(t > 0, t.clamp_max(_LAST), 0.5)
+        distinct, where = torch.unique(time, return_inverse=True)
+        if len(distinct) * kernel.states >= x_t.numel():
+            return self._conditional(kernel, x_t, time)
+        states = torch.arange(kernel.states, device=x_t.device).expand(len(distinct), -1)
+        return self._conditional(kernel, states, distinct.unsqueeze(1))[where.expand(x_t.shape), x_t]
+
+    def _conditional(self, kernel: Kernel, x_t: Tensor, time: Tensor) -> Tensor:
         shape = (*x_t.shape, kernel.clean, kernel.states)
         p = kernel.matrix(time)[..., : kernel.clean, :].expand(shape)
         slope = law_slope(kernel, time).expand(shape)

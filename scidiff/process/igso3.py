@@ -9,9 +9,9 @@ density with respect to the Haar probability measure has two series:
          = sqrt(2 pi) t^(-3/2) e^(t/8) sum_k (-1)^k (w+2 pi k) e^(-(w+2 pi k)^2/2t) / sin(w/2)           for small t
 
 the second by Poisson summation over the half-integers. In the first, ``sin((l+1/2)w)/sin(w/2) = 1 + 2 sum_j cos jw``
-gives a cosine series, with ``sin jw / sin w`` in its derivative; in the second, images ``k`` and ``-k`` are added before they cancel. Both are then even functions
-of ``w`` without a pole, and so is ``slope = f'/(f w)``. The angle has density ``f(w) (1 - cos w)/pi`` on [0, pi]; the
-volume of the space is ``8 pi^2``.
+gives a cosine series, with ``sin jw / sin w`` in its derivative; in the second, images ``k`` and ``-k`` are added
+before they cancel. Both are then even functions of ``w`` without a pole, and so is ``slope = f'/(f w)``. The angle has
+density ``f(w) (1 - cos w)/pi`` on [0, pi]; the volume of the space is ``8 pi^2``.
 
 References
 ----------

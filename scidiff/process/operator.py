@@ -25,6 +25,7 @@ References
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -85,7 +86,7 @@ class ModeSchedule(Schedule):
     def t(self, lam: Tensor | float) -> Tensor:
         """Time at which `lam` has the given value: ``B = log(1 + (r / q) exp(-2 lam)) / r``."""
         lam = torch.as_tensor(lam, dtype=torch.float64)
-        level = torch.logaddexp(-2 * lam + torch.tensor(self.rate / self.power).double().log(), torch.zeros_like(lam))
+        level = torch.logaddexp(math.log(self.rate / self.power) - 2 * lam, torch.zeros_like(lam))
         return self.clock.t(-0.5 * torch.expm1(level / self.rate).log())
 
 

@@ -48,7 +48,7 @@ def lead_time(t: Tensor | float, lead: tuple[int, ...], device: torch.device | N
     """
     t = torch.as_tensor(t, dtype=torch.float64, device=device)
     if not bool((t > 0).all()):
-        raise ConfigError(f"t has the smallest value {float(t.min()):.3g}; expected a variance > 0: at 0 the state is x0")
+        raise ConfigError(f"the smallest t is {float(t.min()):.3g}; expected a variance > 0: at 0 the state is x0")
     t = t.reshape(-1, *(1,) * (len(lead) - 1)) if t.ndim == 1 and lead else t
     return t.expand(lead)
 
@@ -167,7 +167,7 @@ def _evaluate(coefficients: Tensor, x: Tensor) -> Tensor:
 
 
 def _invert(density: Tensor, row: Tensor, u: Tensor) -> Tensor:
-    """Solve ``integral from -1 to x of density = u * total``; density at the nodes ``(times, nodes)``, ``row`` per u."""
+    """Solve ``integral from -1 to x of density = u * total``; density ``(times, nodes)``, one ``row`` of it per u."""
     nodes, to_coefficients, integral = (part.to(density) for part in _chebyshev(density.shape[1] - 1))
     primitive = density @ integral
     total = primitive.sum(1)

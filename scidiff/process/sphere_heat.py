@@ -10,9 +10,10 @@ from S^3 gives a sum of positive terms instead. With ``phi^2 = r^2 + 2 t v^2`` a
     k(r) = pi^(-3/2) / t e^(t/8 - r^2/2t) integral_0^V e^(-v^2) / sqrt(S) dv,
     S = sinc((phi + r)/2) sinc((phi - r)/2)
 
-up to images a whole turn on, under ``e^(-2 pi^2 / t)``: no part of the sum for ``t < 0.5``. The integrand is even at both
-ends after ``v = V sin b``, so that the midpoint rule converges faster than any power; where ``V > 8`` the end at ``V``
-does not matter and ``v`` itself is used.
+up to images a whole turn on, of relative size ``e^(-2 pi^2 / t)``: below round-off for ``t <= 0.35``, where this form
+is used; above, the series keeps ten digits at the antipode and more elsewhere. The integrand is even at both ends after
+``v = V sin b``, so that the midpoint rule converges faster than any power; where ``V > 7`` the end at ``V`` does not
+matter and ``v`` itself is used.
 
 References
 ----------
@@ -34,12 +35,11 @@ from scidiff.spaces.sphere import Sphere
 
 __all__ = ["SphereHeatKernel", "sphere_descent", "sphere_spectral"]
 
-_SWITCH = 0.5
+_SWITCH = 0.35
 _LOWEST = 0.3
 _DEGREES = 24
 _NODES = 40
-_CUT = 8.0
-_SHIFT = 1e-12
+_CUT = 7.0
 
 
 def sphere_spectral(n: int, r: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,28 +68,31 @@ def sphere_spectral(n: int, r: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     return total.log() - log_volume, -cos_sinc(r**2)[1] * fall / total
 
 
-def _descend(q: Tensor, t: Tensor) -> Tensor:
-    """Logarithm of the density on S^2 as a function of ``q = r^2``."""
-    q, t = q.unsqueeze(-1), t.unsqueeze(-1)
-    # the shift keeps the derivative of the root finite at 0; it changes the density by less than 1e-12
-    r = (q + _SHIFT).sqrt()
-    top = 2 * math.pi * (math.pi - r) / t
-    i = torch.arange(_NODES, dtype=q.dtype, device=q.device) + 0.5
-    far = top > _CUT**2
-    v = i * _CUT / _NODES
-    phi = (r**2 + 2 * t * v**2).sqrt()
-    product = cos_sinc(torch.where(far, phi + r, 1.0) ** 2 / 4)[1] * cos_sinc(torch.where(far, phi - r, 1.0) ** 2 / 4)[1]
-    open_end = (-(v**2)).exp() / torch.where(far, product, 1.0).sqrt() * _CUT / _NODES
-    b = i * math.pi / (2 * _NODES)
-    v2 = torch.where(far, 1.0, top) * b.sin() ** 2
+def _midpoints(like: Tensor) -> Tensor:
+    """Midpoints of a division of (0, 1)."""
+    return (torch.arange(_NODES, dtype=like.dtype, device=like.device) + 0.5) / _NODES
+
+
+def _open_end(r: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """Integral over ``v`` up to 7, and ``(d log / dr) / r`` of it by ``dS/dr / r = (sinc phi - sinc r) / (t v^2)``."""
+    v2 = (_midpoints(r) * _CUT) ** 2
+    phi = (r**2 + 2 * t * v2).sqrt()
+    s = cos_sinc((phi + r) ** 2 / 4)[1] * cos_sinc((phi - r) ** 2 / 4)[1]
+    part = (-v2).exp() / s.sqrt()
+    rise = (cos_sinc(phi**2)[1] - cos_sinc(r**2)[1]) / (t * v2)
+    return part.sum(-1) * _CUT / _NODES, -(part * rise / (2 * s)).sum(-1) / part.sum(-1)
+
+
+def _closed_end(r: Tensor, t: Tensor) -> Tensor:
+    """Integral over ``v = V sin b``, where ``pi - (phi + r)/2`` is ``t V^2 cos^2 b / (2 pi - r + phi)``."""
+    b = _midpoints(r) * math.pi / 2
+    v2 = 2 * math.pi * (math.pi - r) / t * b.sin() ** 2
     phi = (r**2 + 2 * t * v2).sqrt()
     span = 2 * math.pi - r + phi
-    gap = cos_sinc((t * torch.where(far, 1.0, top) * b.cos() ** 2 / span) ** 2)[1]
+    gap = cos_sinc((2 * math.pi * (math.pi - r) * b.cos() ** 2 / span) ** 2)[1]
     other = cos_sinc((phi - r) ** 2 / 4)[1]
-    closed_end = (-v2).exp() * (span / t * (phi + r) / 2 / (gap * other)).sqrt() * math.pi / (2 * _NODES)
-    integral = torch.where(far, open_end, closed_end).sum(-1)
-    t = t.squeeze(-1)
-    return t / 8 - q.squeeze(-1) / (2 * t) + integral.log() - t.log() - 1.5 * math.log(math.pi)
+    part = (-v2).exp() * (span / t * (phi + r) / 2 / (gap * other)).sqrt()
+    return part.sum(-1) * math.pi / (2 * _NODES)
 
 
 def sphere_descent(r: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,13 +103,18 @@ def sphere_descent(r: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     r
         Angle, radians, in [0, pi], float64.
     t
-        Variance, same shape, at most 0.6.
+        Variance, same shape, at most 0.4.
     """
+    far = 2 * math.pi * (math.pi - r) > _CUT**2 * t
+    integral, rise = _open_end(torch.where(far, r, 0.0).unsqueeze(-1), t.unsqueeze(-1))
     with torch.enable_grad():
-        q = r**2 if r.requires_grad else (r**2).requires_grad_()
-        value = _descend(q, t)
-        (rate,) = torch.autograd.grad(value.sum(), q, create_graph=r.requires_grad)
-    return (value if r.requires_grad else value.detach()), 2 * rate
+        near = torch.where(far, 2.0, r) if r.requires_grad else torch.where(far, 2.0, r).requires_grad_()
+        closed = _closed_end(near.unsqueeze(-1), t.unsqueeze(-1)).log()
+        (rate,) = torch.autograd.grad(closed.sum(), near, create_graph=r.requires_grad)
+    closed = closed if r.requires_grad else closed.detach()
+    log_integral = torch.where(far, integral.log(), closed)
+    log_k = t / 8 - r**2 / (2 * t) + log_integral - t.log() - 1.5 * math.log(math.pi)
+    return log_k, torch.where(far, rise, rate / near.detach()) - 1 / t
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ References
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
@@ -219,7 +219,7 @@ class Uniformisation:
         waiting = pending(state)
         begin = torch.where(waiting, self.start_time, 0.0).double()
         u = state.noise.uniform((), step=0, stream="candidate/first").to(begin.device)
-        return RunState.at(state.x, self._after(begin, waiting, u), state.noise, free=state.free)
+        return replace(state, t=self._after(begin, waiting, u))
 
     def done(self, state: RunState) -> bool:
         """Whether every sample has arrived."""

@@ -71,7 +71,8 @@ class Cochain(Space):
     def _mass(self) -> Tensor:
         coo = self.spectrum.laplacian.mass.tocoo()
         index = torch.from_numpy(np.stack([coo.row, coo.col]).astype(np.int64))
-        return torch.sparse_coo_tensor(index, torch.from_numpy(coo.data.copy()), coo.shape).coalesce()
+        data = torch.from_numpy(coo.data.copy())
+        return torch.sparse_coo_tensor(index, data, coo.shape, check_invariants=True).coalesce()
 
     def check(self, x: Tensor, name: str = "x") -> None:
         """Raise `ShapeError` unless ``x`` is a batch of cochains, `DataError` unless the modes span it.

@@ -1,7 +1,7 @@
 """Hyperbolic space H^n of curvature -1 in polar coordinates: radius ``r >= 0`` and unit direction ``u``.
 
-A point is ``(r, u)``, ``n + 1`` numbers. Coordinates on the ball or the hyperboloid spend their digits on ``r`` and lose
-close pairs far out; these do not:
+A point is ``(r, u)``, ``n + 1`` numbers. Coordinates on the ball or the hyperboloid spend their digits on ``r`` and
+lose close pairs far out; these do not:
 
     sinh^2(d/2) = sinh^2((r1 - r2)/2) + sinh r1 sinh r2 |u1 - u2|^2 / 4
 
@@ -11,9 +11,10 @@ A tangent vector at ``(r, u)`` is ``(a, b)`` in the orthonormal frame of the rad
 
     sinh r' u' = (e^r A - e^-r B)/2 u + sinh(d)/d b
 
-where ``1 - |k| = |b|^2 / (d (d + |a|))``: no step subtracts large numbers, apart from what the geometry itself does. The
-origin has every direction; it is a point of the chart like the others, and `project` gives it the last axis. There is
-no cut locus. Radii and distances up to 40 (float32) or 300 (float64) do not overflow.
+where ``1 - |k| = |b|^2 / (d (d + |a|))``: no step subtracts large numbers, apart from what the geometry itself does.
+The origin has every direction; `project` gives it the last axis. There the chart is not smooth: maps are exact,
+gradients with respect to the point are finite and not meaningful. There is no cut locus. Radii and distances up to 40
+(float32) or 300 (float64) do not overflow.
 """
 
 from __future__ import annotations

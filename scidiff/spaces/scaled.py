@@ -1,8 +1,8 @@
 """A manifold with its metric multiplied by ``scale^2``, and how far an embedding distorts distances.
 
 Geodesics, ``exp``, ``log`` and transport do not change; lengths are multiplied by ``scale``, curvature is divided by
-``scale^2``. A sphere of radius ``R`` is ``Scaled(Sphere(n), log R)``. The scale is kept as a logarithm, a tensor that may
-require a gradient, so that any optimiser can learn it.
+``scale^2``. A sphere of radius ``R`` is ``Scaled(Sphere(n), log R)``. The scale is kept as a logarithm, a tensor that
+may require a gradient, so that any optimiser can learn it.
 
 References
 ----------

@@ -1,9 +1,9 @@
 """Probability vectors with the Fisher-Rao metric, as the positive orthant of a sphere of radius 2.
 
-A point is ``z = sqrt(p)``: a unit vector with entries ``>= 0``. The Fisher-Rao metric ``sum dp^2 / p`` is ``4 |dz|^2``, so
-that ``d(p, q) = 2 angle(sqrt p, sqrt q)``, which is smooth up to the vertices, where ``p`` itself is not. Two points are
-never more than a quarter of a great circle apart: there is no cut locus. A geodesic that meets the boundary is
-reflected there, ``z -> |z|``.
+A point is ``z = sqrt(p)``: a unit vector with entries ``>= 0``. The Fisher-Rao metric ``sum dp^2 / p`` is
+``4 |dz|^2``, so that ``d(p, q) = 2 angle(sqrt p, sqrt q)``, which is smooth up to the vertices, where ``p`` itself is
+not. Two points are never more than a quarter of a great circle apart: there is no cut locus. A geodesic that meets the
+boundary is reflected there, ``z -> |z|``.
 
 References
 ----------

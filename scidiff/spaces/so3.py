@@ -5,9 +5,9 @@ at ``q`` is a rotation vector ``v`` (axis times angle, radians) in the frame of 
 
     exp_q(v) = q * (cos|v|/2, sin(|v|/2)/|v| v)        log_q(p) = rotation vector of q^-1 p
 
-The metric is ``<u, v> = sum(u v)``, so that the distance is the rotation angle, in ``[0, pi]``. Geodesics turn about one
-axis; parallel transport along ``exp(s xi)`` turns body vectors by ``-xi / 2``. Tie rule: at an angle of exactly ``pi``
-the axis whose first entry that is not zero is positive is taken.
+The metric is ``<u, v> = sum(u v)``, so that the distance is the rotation angle, in ``[0, pi]``. Geodesics turn about
+one axis; parallel transport along ``exp(s xi)`` turns body vectors by ``-xi / 2``. Tie rule: at an angle of exactly
+``pi`` the axis whose first entry that is not zero is positive is taken.
 """
 
 from __future__ import annotations

@@ -80,7 +80,9 @@ def test_geometry_is_that_of_euclid():
     assert SPACE != replace(SPACE) and SPACE == SPACE and hash(SPACE) == hash(SPACE)
 
 
-@pytest.mark.parametrize("bad", [{"shape": (3,)}, {"mask": torch.ones(2, 3)}, {"mask": torch.ones(2, dtype=torch.bool)}])
+@pytest.mark.parametrize(
+    "bad", [{"shape": (3,)}, {"mask": torch.ones(2, 3)}, {"mask": torch.ones(2, dtype=torch.bool)}]
+)
 def test_what_is_no_cloud_is_refused(bad):
     with pytest.raises(ShapeError, match="expected"):
         Centred(**bad)

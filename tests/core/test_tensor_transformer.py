@@ -143,7 +143,15 @@ def test_a_point_alone_has_no_direction():
 
 @pytest.mark.parametrize(
     "bad",
-    [{"widths": (8,)}, {"widths": (8, 6)}, {"layers": 0}, {"reach": 0.0}, {"softening": 0.0}, {"cutoff": -1.0}, {"time": 3}],
+    [
+        {"widths": (8,)},
+        {"widths": (8, 6)},
+        {"layers": 0},
+        {"reach": 0.0},
+        {"softening": 0.0},
+        {"cutoff": -1.0},
+        {"time": 3},
+    ],
 )
 def test_impossible_sizes_are_refused(bad):
     with pytest.raises(ConfigError, match="expected"):

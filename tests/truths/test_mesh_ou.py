@@ -87,10 +87,10 @@ def test_noised_samples_have_the_law():
     space, count = edges_of_torus(), 4000
     process = CochainProcess(space, OperatorSchedule(CLOCK, 0.05))
     x0 = torch.from_numpy(np.random.default_rng(0).standard_normal(space.shape)).expand(count, -1)
-    x_t = process.noise(x0, 0.2, Noise.range(3, count))
+    x_t = process.noise(x0, 0.3, Noise.range(3, count))
     coefficients, clean = space.coefficients(x_t), space.coefficients(x0)[0]
-    alpha, sigma = process.schedule.alpha(0.2, space.eigenvalues), process.schedule.sigma(0.2, space.eigenvalues)
-    assert float(alpha.min()) < 0.1 < 0.7 < float(alpha.max())
+    alpha, sigma = process.schedule.alpha(0.3, space.eigenvalues), process.schedule.sigma(0.3, space.eigenvalues)
+    assert float(alpha.min()) < 0.1 < 0.6 < float(alpha.max())
     error = (coefficients.mean(0) - alpha * clean) / (sigma / math.sqrt(count))
     assert float(error.abs().max()) < 5
     ratio = coefficients.var(0) / sigma**2 - 1
@@ -136,7 +136,7 @@ def test_pure_heat_never_forgets_the_harmonic_space():
     alpha = heat.alpha(1.0, space.eigenvalues)
     assert torch.equal(alpha[:2], torch.ones(2, dtype=torch.float64)) and float(alpha[2:].max()) < 1e-20
     assert torch.allclose(damped.alpha(1.0, space.eigenvalues)[:2], CLOCK.alpha(1.0).expand(2), rtol=1e-12)
-    with pytest.raises(ConfigError, match="2 of 120 modes keep up to 1 of their signal.*harmonic"):
+    with pytest.raises(ConfigError, match=r"2 of 120 modes keep up to 1 of their signal.*harmonic"):
         CochainProcess(space, heat)
     # without the spectrum: what is left of a field at the end of pure heat is its harmonic part, and the mean is data
     complex = torus(8, 5)
@@ -208,8 +208,7 @@ def test_reversal_recovers_the_covariance(solver, order):
 def test_independent_modes_are_exact_at_any_number_of_steps():
     """With the posterior variance in its noise the ancestral sampler is exact for modes that are independent.
 
-    Three steps: the variance of every mode equals that of the data up to the signal that the prior neglects,
-    ``alpha(1)^2`` of the difference between the data and the prior, and the last step, which leads to ``t = 0``.
+    Three steps from the law at ``t = 1`` to that at ``t = 0.05``; the bound is round-off over the range of ``lam``.
     """
     space = edges_of_torus()
     process = CochainProcess(space, OperatorSchedule(CLOCK, 0.05))
@@ -229,7 +228,7 @@ def test_independent_modes_are_exact_at_any_number_of_steps():
     state = RunState.at(space.values(response), 1.0, Impulse(4))
     denoiser = gaussian(process, torch.diag(data))
     end = space.coefficients(run(denoiser, process, rule, rule.plan, state=state).x)
-    assert torch.allclose(end.square().sum(0), (sigma**2 + alpha**2 * data)[0], rtol=1e-9)
+    assert torch.allclose(end.square().sum(0), sigma**2 + alpha**2 * data, rtol=1e-9)
 
 
 def test_a_run_of_samples_has_the_circulations_of_the_data():

@@ -1,0 +1,156 @@
+"""Claims of the manifolds: Brownian identities, the heat kernel of rotations, distances in single precision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from scidiff.bench.core.check import Claim
+from scidiff.process.igso3 import IGSO3, igso3_images, igso3_spectral
+from scidiff.random import Noise
+from scidiff.spaces.hyperbolic import Hyperbolic
+from scidiff.testing_targets.orders import slope
+from scidiff.testing_targets.walks import WALKS, Walk
+
+__all__ = ["claims"]
+
+_TIME = 0.7
+_COUNT = 4000
+
+
+def claims() -> Iterator[Claim]:
+    """Yield the claims of the manifolds."""
+    yield from _steps()
+    yield from _rotations()
+    for distance in (1e-3, 1.0, 10.0):
+        yield Claim(
+            f"hyperbolic distance in float32 at r = 8/d = {distance:g}",
+            "exact",
+            lambda seed, distance=distance: _single_precision(seed, distance),
+            truth=0,
+            tolerance=2e-6,
+            why="largest relative error of 500 pairs against float64; 16 units of round-off of the half-angle formula",
+        )
+
+
+def _steps() -> Iterator[Claim]:
+    for name, walk in WALKS.items():
+        yield Claim(
+            f"geodesic step multiplies the eigenfunction/{name}",
+            "exact",
+            lambda seed, walk=walk: _factor_defect(walk, seed),
+            truth=0,
+            tolerance=1e-13,
+            why="six points, variance 0.3, against the closed form; Gauss-Hermite with 24 nodes an axis",
+        )
+        if name == "T^1":
+            continue
+        yield Claim(
+            f"Brownian identity, order of the geodesic walk/{name}",
+            "consistent(1)",
+            lambda seed, walk=walk: slope(*(abs(_walked(walk, seed, n) - _limit(walk)) for n in (16, 64)), 4),
+            truth=1,
+            tolerance=0.1,
+            why=f"to {_limit(walk):.4f} at t = {_TIME}, 16 to 64 steps; the next order leaves a few per cent",
+        )
+    flat = WALKS["T^1"]
+    yield Claim(
+        "Brownian identity, one step/T^1",
+        "exact",
+        lambda seed: _walked(flat, seed, 1),
+        truth=_limit(flat),
+        tolerance=1e-13,
+        why="E cos of the angle is exp(-t/2) whatever the number of steps: the torus is flat",
+    )
+
+
+def _limit(walk: Walk) -> float:
+    return math.exp(-walk.rate * _TIME)
+
+
+def _factor_defect(walk: Walk, seed: int) -> float:
+    """Worst deviation of the factor of a step from its closed form."""
+    points = walk.points(seed, 6)
+    return max(abs(walk.factor(x, points[0], 0.3) - walk.kappa(0.3)) for x in points)
+
+
+def _walked(walk: Walk, seed: int, steps: int) -> float:
+    """Eigenfunction after a walk of `steps` steps from the pole, relative to the start."""
+    points = walk.points(seed, 2)
+    return walk.factor(points[1], points[0], _TIME / steps) ** steps
+
+
+def _rotations() -> Iterator[Claim]:
+    yield Claim(
+        "IGSO(3)/series overlap",
+        "exact",
+        lambda _seed: _overlap(),
+        truth=0,
+        tolerance=1e-11,
+        why="largest difference of log f between images and degrees, 0.5 <= t <= 3; round-off over the least f, 1e-5",
+    )
+    for t in (0.05, 0.5, 3.0):
+        yield Claim(
+            f"IGSO(3)/E tr R by quadrature/t = {t:g}",
+            "exact",
+            lambda _seed, t=t: _trace(t),
+            truth=3 * math.exp(-t),
+            tolerance=1e-12,
+            why="3 exp(-t); 200 Gauss nodes over the angle",
+        )
+    for t in (0.5, 3.0):
+        variance = 1 + 3 * math.exp(-t) + 5 * math.exp(-3 * t) - 9 * math.exp(-2 * t)
+        yield Claim(
+            f"IGSO(3)/E tr R of draws/t = {t:g}",
+            "exact",
+            lambda seed, t=t: _drawn_trace(seed, t),
+            truth=3 * math.exp(-t),
+            tolerance=5 * (variance / _COUNT) ** 0.5,
+            why=f"3 exp(-t); five standard errors of {_COUNT} draws, var tr R = 1 + 3 e^-t + 5 e^-3t - 9 e^-2t",
+        )
+
+
+def _overlap() -> float:
+    """Largest difference of the two series where both converge."""
+    w, t = (
+        part.flatten()
+        for part in torch.meshgrid(
+            torch.linspace(0, math.pi, 201, dtype=torch.float64),
+            torch.linspace(0.5, 3, 26, dtype=torch.float64),
+            indexing="ij",
+        )
+    )
+    return float((igso3_images(w, t)[0] - igso3_spectral(w, t)[0]).abs().max())
+
+
+def _trace(t: float) -> float:
+    """``E tr R`` with the density of the angle, ``f(w) (1 - cos w) / pi``."""
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    reach = min(math.pi, 12 * math.sqrt(t))
+    w = torch.from_numpy(0.5 * reach * (nodes + 1))
+    density = IGSO3().log_haar(w, torch.full_like(w, t)).exp() * (1 - w.cos()) / math.pi
+    return float((density * (1 + 2 * w.cos()) * torch.from_numpy(0.5 * reach * weights)).sum())
+
+
+def _drawn_trace(seed: int, t: float) -> float:
+    """Mean trace of draws around the identity."""
+    identity = torch.zeros(_COUNT, 4, dtype=torch.float64)
+    identity[:, 0] = 1.0
+    kernel = IGSO3()
+    x = kernel.sample(identity, t, Noise.range(seed, _COUNT), step=0, stream="trace")
+    return float((1 + 2 * kernel.space.dist(identity, x).cos()).mean())
+
+
+def _single_precision(seed: int, distance: float) -> float:
+    """Largest relative error of the distance of pairs at radius 8 whose coordinates are float32."""
+    noise, space = Noise.range(seed, 500), Hyperbolic(2)
+    angle = 2 * math.pi * noise.uniform((), step=0, stream="angle")
+    far = torch.stack([torch.full_like(angle, 8.0), angle.cos(), angle.sin()], dim=-1)
+    v = space.random_tangent(far, noise, step=0, stream="direction")
+    near = space.exp(far, distance * v / space.norm(far, v).unsqueeze(-1))
+    one, two = far.float(), near.float()
+    exact = space.dist(one.double(), two.double())
+    return float(((space.dist(one, two).double() - exact) / exact).abs().max())
