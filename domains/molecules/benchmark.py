@@ -180,9 +180,9 @@ def _distance(model: MoleculeModel, size: _Size, seed: int) -> Iterator[Row]:
         if found.value is None:
             continue
         interval = None if found.low is None or found.high is None else (found.low, found.high)
-        same = None if report.train_rows is None else report.train_rows[name].value
+        same = (report.train_rows or {}).get(name)
         yield Row(
-            f"qm9 {name}, 20 steps", "measured", found.value, interval, bar, above=False, baseline=same,
-            baseline_name="as many training molecules", calls=20, seconds=seconds,
+            f"qm9 {name}, 20 steps", "measured", found.value, interval, bar, above=False,
+            baseline=None if same is None else same.value, baseline_name="as many training molecules", calls=20, seconds=seconds,
             note=f"n = {size.fcd} against {len(test)} held-out molecules; {found.note}",
         )  # fmt: skip

@@ -159,7 +159,7 @@ class MoleculeModel:
         steps: int = 20,
         seed: int = 0,
         scaffold: str | Scaffold | None = None,
-        batch_size: int = 256,
+        batch_size: int = 512,
         first: int = 0,
         rule: SiteRule | None = None,
         temperature: float = 1.0,

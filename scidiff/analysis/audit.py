@@ -5,9 +5,9 @@ its output law to the true one is fitted by
 
     distance(N) = plateau + b N^(-order),        plateau, b >= 0.
 
-*exact*: no distance stands out of its noise; *consistent*: it falls with an order above 1/4 and the plateau is at most a
-fifth of the least distance; *biased*: the plateau, at the low end of its interval, is more than half of it; *undecided*
-otherwise: use more calls or more samples. A verdict is about these numbers of samples and calls, not a proof.
+*exact*: no distance stands out of its noise; *consistent*: it falls with an order above 1/4 and the plateau is at most
+a fifth of the least distance; *biased*: the plateau, at the low end of its interval, is more than half of it;
+*undecided* otherwise: use more calls or more samples. A verdict is about these numbers of samples and calls, no proof.
 
 For `n` samples of a law on `K` states the plug-in ``TV = 1/2 sum |n_i / n - p_i|`` of an exact sampler is not 0 but the
 *floor*, whose law is simulated. Above it, ``TV_hat / floor = g(r) / g(0)`` with the folded normal mean
@@ -55,7 +55,7 @@ ROUND_OFF = 1e-12
 _ORDERS = np.linspace(0.25, 5.0, 96)
 _MODEL = 0.01
 _CONSISTENT, _BIASED = 0.2, 0.5
-_DRAWS = 400
+_DRAWS = 1000
 
 
 class Verdict(Enum):
@@ -83,8 +83,8 @@ class Distance:
         Distance as measured.
     floor
         Mean of what an exact sampler would show.
-    seen
-        Whether the measured distance stands out of the noise of an exact sampler.
+    chance
+        Probability that an exact sampler shows at least as much.
     """
 
     value: float
@@ -93,7 +93,7 @@ class Distance:
     error: float
     raw: float
     floor: float
-    seen: bool
+    chance: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +134,7 @@ def tv_of_law(law: np.ndarray | Tensor, target: np.ndarray | Tensor) -> Distance
     if q.shape != p.shape:
         raise ShapeError(f"law has {len(q)} states, target {len(p)}; expected the same states in the same order")
     value = 0.5 * float(np.abs(q - p).sum())
-    return Distance(value, value, value, 0.0, value, 0.0, value > ROUND_OFF)
+    return Distance(value, value, value, 0.0, value, 0.0, float(value <= ROUND_OFF))
 
 
 def tv_of_counts(
@@ -151,7 +151,7 @@ def tv_of_counts(
     seed
         Seed of the simulated floor and of the bootstrap.
     confidence
-        Coverage of the interval, and of the test against the floor.
+        Coverage of the interval.
     """
     n_i, p = np.asarray(counts).reshape(-1), _law(target, "target")
     total = int(n_i.sum())
@@ -166,8 +166,8 @@ def tv_of_counts(
     floor, error = float(null.mean()), float(spread.std(ddof=1))
     z = float(norm.isf(0.5 * (1 - confidence)))
     low, value, high = (unfold(each, floor) for each in (raw - z * error, raw, raw + z * error))
-    seen = raw > float(np.quantile(null, confidence)) + 1e-15
-    return Distance(value, low, high, error, raw, floor, seen)
+    chance = (1 + int((null >= raw - ROUND_OFF).sum())) / (1 + _DRAWS)
+    return Distance(value, low, high, error, raw, floor, chance)
 
 
 def _law(values: np.ndarray | Tensor, name: str) -> np.ndarray:
@@ -204,7 +204,7 @@ def audit_discrete(
     seed
         Seed of the simulated floors and of the bootstrap.
     confidence
-        Coverage of the intervals.
+        Coverage of the intervals, and probability that an exact sampler is found to be exact.
     """
     calls = budgets(laws)
     distances = []
@@ -238,7 +238,7 @@ def judge(calls: np.ndarray, distances: tuple[Distance, ...], seed: int, confide
     low, high = np.quantile(plateaus, tail)
     slow, quick = np.quantile(orders, tail)
     least = float(value.min())
-    if not any(each.seen for each in distances):
+    if min(each.chance for each in distances) > (1 - confidence) / len(distances):
         verdict = Verdict.EXACT
     elif low > _BIASED * least and low > ROUND_OFF:
         verdict = Verdict.BIASED

@@ -111,12 +111,12 @@ def audit_variance(
 def _log_variance(result: Tensor | float, variance: np.ndarray | Tensor | float, z: float) -> Distance:
     if isinstance(result, float):
         raw = abs(math.log(result / float(variance)))
-        return Distance(raw, raw, raw, 0.0, raw, 0.0, raw > _ROUND_OFF)
+        return Distance(raw, raw, raw, 0.0, raw, 0.0, float(raw <= _ROUND_OFF))
     one, single = audit_gaussian(result, variance), math.sqrt(2 / (len(result) - 1))
     error = single / math.sqrt(len(one.variance))
     raw, floor = single * abs(float(one.z_variance.mean())), math.sqrt(2 / math.pi) * error
     low, value, high = (unfold(each, floor) for each in (raw - z * error, raw, raw + z * error))
-    return Distance(value, low, high, error, raw, floor, raw > z * error)
+    return Distance(value, low, high, error, raw, floor, 2 * float(norm.sf(raw / error)))
 
 
 def table_variance(table: Table, variance: float, start: float | None = None) -> float:

@@ -27,6 +27,7 @@ __all__ = ["HeatKernel", "RadialHeatKernel", "lead_time"]
 
 _DEGREE = 64
 _STEPS = 20
+_CLOSE = 1e-13
 
 
 def lead_time(t: Tensor | float, lead: tuple[int, ...], device: torch.device | None = None) -> Tensor:
@@ -183,6 +184,6 @@ def _invert(density: Tensor, row: Tensor, u: Tensor) -> Tensor:
         gap = _evaluate(big, x) - target
         low, high = torch.where(gap < 0, x, low), torch.where(gap < 0, high, x)
         newton = x - gap / _evaluate(f, x)
-        inside = (newton > low) & (newton < high)
-        x = torch.where(inside, newton, (low + high) / 2)
+        good = ((newton >= low) & (newton <= high)) | ((newton - x).abs() < _CLOSE)
+        x = torch.where(good, newton, (low + high) / 2)
     return x

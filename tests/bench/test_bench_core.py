@@ -10,6 +10,7 @@ import pytest
 from scidiff import cli
 from scidiff.bench import run
 from scidiff.bench.core import GROUPS, Claim, suite
+from scidiff.bench.core.picture import tv_against_calls
 from scidiff.domain import resolve
 
 CLAIMS = [claim for target in GROUPS for claim in resolve(target)()]
@@ -68,3 +69,11 @@ def test_the_suite_reports_truth_and_measurement(monkeypatch, capsys):
     assert cli.main(["bench", "core", "--seed", "1"]) == 1
     table = capsys.readouterr().out
     assert "measured" in table and "truth" in table and "no" in table
+
+
+def test_the_picture_shows_every_label():
+    figure = tv_against_calls(3, (1, 4))
+    labels = [line.get_label() for line in figure.axes[0].get_lines()]
+    assert {label.rsplit(", ", 1)[1] for label in labels} == {"exact", "biased", "consistent(1)", "consistent(1/2)"}
+    heights = {line.get_label(): line.get_ydata()[-1] for line in figure.axes[0].get_lines()}
+    assert heights["minimum entropy, exact"] < 1e-13 < heights["ancestral, consistent(1)"]

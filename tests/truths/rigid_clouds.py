@@ -29,7 +29,7 @@ from scidiff.process import Kind, Schedule, site_time
 from scidiff.random import Source
 from scidiff.spaces import centre
 
-NODES, WEIGHTS = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(96))
+NODES, WEIGHTS = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(64))
 
 
 def proper_svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:

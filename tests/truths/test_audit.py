@@ -14,6 +14,8 @@ from scidiff.process.kernels import mask, uniform
 from scidiff.random import Noise
 from scidiff.sample import Ancestral, FirstHitting, Psi, TableRule, Unmask, log_snr_grid, run, uniform_grid
 from scidiff.sample.exponential import dpmpp_2m
+from scidiff.sample.grids import Grid
+from scidiff.sample.plans import Confidence
 from scidiff.sample.solvers import analytic_dpm, ancestral, ddim
 from scidiff.spaces import Euclidean
 from scidiff.testing_targets.enumeration import Chain, plugged
@@ -52,8 +54,11 @@ def test_exact_laws_of_biased_samplers():
 
 
 def test_the_same_law_at_every_budget_is_biased():
-    law = unmask_confident(MASKED)  if False else None
-    assert law is None
+    """A policy that reveals one site per call by the confidence of what it has drawn: more calls do not help."""
+    law = unmask_confident(MASKED, Confidence())
+    audit = audit_discrete({3: law, 6: law, 12: law}, MASKED.target)
+    assert audit.label == "biased"
+    assert audit.plateau == pytest.approx(MASKED.tv(law), rel=1e-9)
 
 
 def test_round_off_is_no_distance():
@@ -62,22 +67,122 @@ def test_round_off_is_no_distance():
     assert audit.verdict is Verdict.EXACT
 
 
-def sampled(rule, chain: Chain, budgets, count: int, seed: int = 0, plan=None) -> dict[int, np.ndarray]:
-    """Counts on all states from runs of the sampler."""
-    out = {}
-    for steps in budgets:
-        noise = Noise.range(seed + steps, count)
-        where = uniform_grid(steps) if plan is None else plan
-        from scidiff.sample.grids import Grid
+def counts(rule, chain: Chain, plan, count: int, seed: int) -> np.ndarray:
+    """Samples on each state from one run of the sampler."""
+    noise = Noise.range(seed, count)
+    shape = (chain.length,)
+    state = run(chain.oracle.denoiser(), chain.process, rule, plan, noise=noise, shape=shape)
+    index = (state.x * chain.kernel.states ** torch.arange(chain.length - 1, -1, -1)).sum(1)
+    return torch.bincount(index, minlength=len(chain.states)).numpy()
 
-        state = run(
-            chain.oracle.denoiser(),
-            chain.process,
-            rule,
-            Grid(where) if plan is None else plan,
-            noise=noise,
-            shape=(chain.length,),
-        )
-        index = (state.x * chain.kernel.states ** torch.arange(chain.length - 1, -1, -1)).sum(1)
-        out[steps] = torch.bincount(index, minlength=len(chain.states)).numpy()
-    return out
+
+def test_samples_of_a_consistent_sampler():
+    """The exact distances lie in the three intervals of 95 %; one seed in seven would miss one."""
+    budgets = (1, 4, 16)
+    found = {n: counts(Ancestral(), MASKED, Grid(uniform_grid(n)), 8000, seed=n) for n in budgets}
+    audit = audit_discrete(found, MASKED.target)
+    assert audit.verdict is Verdict.CONSISTENT
+    assert 0.8 < audit.order < 1.25
+    for steps, distance in zip(budgets, audit.distances, strict=True):
+        assert distance.low <= MASKED.tv(MASKED.grid(Ancestral().probs, steps)) <= distance.high
+
+
+def test_samples_of_an_exact_sampler_stay_on_the_floor():
+    found = {n: counts(Unmask(), MASKED, FirstHitting(Linear()), 8000, seed=n) for n in (3, 6, 12)}
+    audit = audit_discrete(found, MASKED.target)
+    assert audit.verdict is Verdict.EXACT
+    # the floor of an exact sampler: sum sqrt(2 p (1 - p) / (pi n)) / 2, up to its spread of some per cent
+    p = MASKED.target.numpy()
+    floor = 0.5 * np.sqrt(2 * p * (1 - p) / np.pi / 8000).sum()
+    assert all(distance.floor == pytest.approx(floor, rel=0.1) for distance in audit.distances)
+
+
+def test_samples_of_a_biased_sampler():
+    rng = np.random.default_rng(0)
+    found = {n: rng.multinomial(8000, MIXED.grid(plugged, n).numpy()) for n in (8, 16, 32)}
+    audit = audit_discrete(found, MIXED.target)
+    assert audit.verdict is Verdict.BIASED
+    assert audit.plateau_interval[0] < MIXED.tv(MIXED.grid(plugged, 32)) < audit.plateau_interval[1] * 1.05
+
+
+def test_intervals_hold_the_truth():
+    """Of 200 intervals of 90 % at least 164 hold: the binomial mean is 180, its standard deviation 4.2."""
+    rng = np.random.default_rng(1)
+    p = rng.dirichlet(np.ones(30))
+    q = 0.8 * p + 0.2 * rng.dirichlet(np.ones(30))
+    truth = 0.5 * np.abs(p - q).sum()
+    held = 0
+    for seed in range(200):
+        one = tv_of_counts(rng.multinomial(4000, q), p, seed=seed, confidence=0.9)
+        held += one.low <= truth <= one.high
+    assert held >= 164
+
+
+def test_too_few_samples_decide_nothing():
+    rng = np.random.default_rng(0)
+    laws = exact_laws(Ancestral().probs, MASKED, (2, 4, 8))
+    audit = audit_discrete({n: rng.multinomial(60, law.numpy()) for n, law in laws.items()}, MASKED.target)
+    assert audit.verdict in (Verdict.UNDECIDED, Verdict.EXACT)
+    assert audit.plateau_interval[1] > 0.05
+
+
+def matched(table, variance: float) -> float:
+    """Variance of the result for a first state of the right variance."""
+    return table_variance(table, variance, float(table.alpha[0] ** 2 * variance + table.sigma[0] ** 2))
+
+
+def gaussian_audit(solver, variance: float) -> Audit:
+    runs = {n: matched(solver(SCHEDULE, log_snr_grid(SCHEDULE, n)), variance) for n in (16, 32, 64, 128)}
+    return audit_variance(runs, variance)
+
+
+@pytest.mark.parametrize("variance", [0.25, 1.0, 4.0])
+def test_variance_recursions(variance):
+    """Published orders: 1 for DDPM and DDIM, 2 for the two-step solver; Analytic-DPM is exact."""
+
+    def analytic(schedule, grid):
+        def posterior(lam: float) -> float:
+            return variance / (1 + variance * float(np.exp(2 * lam)))
+
+        return analytic_dpm(schedule, grid, posterior_variance=posterior)
+
+    assert gaussian_audit(analytic, variance).label == "exact"
+    for solver, order in ((ancestral, 1), (ddim, 1), (dpmpp_2m, 2)):
+        audit = gaussian_audit(solver, variance)
+        assert audit.verdict is Verdict.CONSISTENT
+        assert audit.order == pytest.approx(order, abs=0.25)
+
+
+def test_samples_follow_the_recursion_and_not_the_data():
+    """Ten steps of DDPM: what the recursion predicts, and far from the variance of the data."""
+    count, dim, variance = 4000, 3, 4.0
+    mixture = GaussianMixture.gaussian(SCHEDULE, torch.zeros(dim), torch.tensor(variance))
+    rule = TableRule(ancestral(SCHEDULE, log_snr_grid(SCHEDULE, 10)))
+    process = GaussianProcess(Euclidean((dim,)), SCHEDULE)
+    x = run(mixture.denoiser, process, rule, rule.plan, noise=Noise.range(0, count), shape=(dim,)).x
+    predicted = audit_gaussian(x, table_variance(rule.table, variance))
+    assert predicted.agrees
+    missed = audit_gaussian(x, variance)
+    assert not missed.agrees
+    assert float(np.abs(missed.z_variance).max()) > 10
+    assert not audit_gaussian(x + 0.2, table_variance(rule.table, variance)).agrees
+
+
+def test_exact_normals_agree_as_often_as_promised():
+    """Of 200 audits at 90 % at least 164 agree; tolerance as above."""
+    held = 0
+    for seed in range(200):
+        x = Noise.range(seed, 500).normal((2,), step=0, stream="x")
+        held += audit_gaussian(2 * x, 4.0, confidence=0.9).agrees
+    assert 164 <= held <= 196
+
+
+def test_variance_from_samples():
+    """Normals whose variance is 1 + 2/N, and others whose variance is 1.3 throughout."""
+    noise = Noise.range(0, 20_000)
+    draws = {n: noise.normal((2,), step=n, stream="x") for n in (4, 8, 16, 32)}
+    falling = audit_variance({n: np.sqrt(1 + 2 / n) * x for n, x in draws.items()}, 1.0)
+    assert falling.verdict is Verdict.CONSISTENT
+    assert falling.order == pytest.approx(1.0, abs=0.25)
+    assert audit_variance({n: np.sqrt(1.3) * x for n, x in draws.items()}, 1.0).label == "biased"
+    assert audit_variance(draws, 1.0).label == "exact"

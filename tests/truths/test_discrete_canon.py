@@ -210,12 +210,15 @@ def test_trapezoidal_is_of_second_order(name: str, theta: float) -> None:
     assert errors[1] < 0.2 * leaps
 
 
-def test_trapezoidal_loses_its_order_where_sites_exclude_each_other() -> None:
-    """Two tokens that differ: both may jump in the first leap; the order falls to 1, the error stays below leaps."""
-    laws = ExactLaws(torch.tensor([[0.0, 0.5], [0.5, 0.0]], dtype=torch.float64), mask(2))
-    errors = [laws.tv(laws.trapezoidal(Trapezoidal(uniform_grid(steps)))) for steps in (32, 64)]
+def test_trapezoidal_loses_its_order_where_sites_almost_exclude_each_other() -> None:
+    """Two tokens that differ in 96 % of the data: both may jump in the first leap, and rates are cut off.
+
+    The order falls to 1, within 0.15 from 64 to 128 steps; the error stays below that of leaps at as many calls.
+    """
+    laws = ExactLaws(torch.tensor([[0.02, 0.48], [0.48, 0.02]], dtype=torch.float64), mask(2))
+    errors = [laws.tv(laws.trapezoidal(Trapezoidal(uniform_grid(steps)))) for steps in (64, 128)]
     assert abs(math.log2(errors[0] / errors[1]) - 1) < 0.15
-    assert errors[1] < laws.tv(laws.grid(campbell().probs, uniform_grid(128)))
+    assert errors[0] < laws.tv(laws.grid(campbell().probs, uniform_grid(128)))
 
 
 def test_library_and_test_enumeration_agree() -> None:

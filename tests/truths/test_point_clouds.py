@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from scidiff.nets.egnn import EGNN, EGNNConfig
 from scidiff.nets.equivariant import CentredVectors, Nodes
 from scidiff.process import CosineSchedule, GaussianProcess, Kind, VPSchedule, velocity_weight
 from scidiff.random import Noise, SharedNoise
-from scidiff.sample import RunState, TableRule, ancestral, dpmpp_2m, log_snr_grid, run
+from scidiff.sample import TableRule, dpmpp_2m, log_snr_grid, run
 from scidiff.spaces import Centred, centre
 from tests.truths.rigid_clouds import Planar, RigidCloud, Spatial, best_turn
 
@@ -116,8 +116,8 @@ def handedness(x: torch.Tensor) -> torch.Tensor:
 
 @every
 def test_samples_follow_the_law(law):
-    """Pair distances, orientations and handedness of 3000 samples in 40 calls, within Monte-Carlo error."""
-    count, space = 3000, Centred(tuple(law.mu.shape))
+    """Pair distances, orientations and handedness of 2000 samples in 40 calls, within Monte-Carlo error."""
+    count, space = 2000, Centred(tuple(law.mu.shape))
     rule = TableRule(dpmpp_2m(SCHEDULE, log_snr_grid(SCHEDULE, 40, floor=0.005)))
     process = GaussianProcess(space, SCHEDULE)
     x = run(law.denoiser, process, rule, rule.plan, noise=Noise.range(0, count), shape=space.shape).x
@@ -128,3 +128,52 @@ def test_samples_follow_the_law(law):
     error = math.sqrt(max(float(right * (1 - right)), 1 / count) / count)
     assert abs(float(handedness(x).double().mean() - right)) < 5 * error
     assert (abs(float(right) - 0.5) < 0.01) is (law is BOTH)
+
+
+def test_other_laws_are_told_apart():
+    """The tests of the last one have the power to fail: 10 % more noise, and orientations in a half plane."""
+    x = PLANAR.draw(Noise.range(2, 2000))
+    assert distances_follow(PLANAR, x) and angles_follow(PLANAR, x)
+    assert not distances_follow(PLANAR, replace(PLANAR, std=1.1 * PLANAR.std).draw(Noise.range(2, 2000)))
+    assert not angles_follow(PLANAR, torch.where(x[:, :1, :1] > 0, x, -x))
+
+
+def learn(law: Planar, steps: int, rows: int) -> CentredVectors:
+    """Train an EGNN of kind V on fresh draws of a law."""
+    process = GaussianProcess(Centred((3, 2)), law.schedule, velocity_weight)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        function = CentredVectors(EGNN(EGNNConfig(features=3, layers=2, width=32)))
+    optimizer = torch.optim.Adam(function.parameters(), 1e-2)
+    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=steps)
+    noise, nodes = SharedNoise(torch.Generator().manual_seed(1), rows), Nodes(torch.eye(3).expand(rows, 3, 3))
+    for _ in range(steps):
+        x0, t = law.draw(noise), noise.uniform(())
+        x_t = process.noise(x0, t, noise)
+        m = process.convert(function(x_t, t, nodes), Kind.V, x_t, t)
+        optimizer.zero_grad()
+        process.loss(m, x0, x_t, t).mean().backward()
+        optimizer.step()
+        rate.step()
+    return function
+
+
+def test_a_network_learns_the_exact_denoiser():
+    """Against the truth and not the data: the squared distance to it, as a fraction of that of the best linear map.
+
+    0.05 was measured for this seed, and 0.15 for another one; without training it is above 1.
+    """
+    law, rows = replace(BOTH, schedule=CosineSchedule()), 1000
+    process, noise = GaussianProcess(Centred((3, 2)), law.schedule), Noise.range(0, rows)
+    ratios = []
+    for steps in (1, 500):
+        function, errors = learn(law, steps, 128), torch.zeros(2, dtype=torch.float64)
+        for t in (0.1, 0.2, 0.35, 0.5, 0.7):
+            x = process.noise(law.draw(noise), t, noise)
+            with torch.no_grad():
+                v = function(x, t, Nodes(torch.eye(3).expand(rows, 3, 3)))
+            linear = law.wiener(x, torch.tensor(t, dtype=torch.float64))
+            for k, m in enumerate((process.convert(v, Kind.V, x, t), linear)):
+                errors[k] += (m - law(x, t)).square().mean()
+        ratios.append(float(errors[0] / errors[1]))
+    assert ratios[0] > 1 > 0.15 > ratios[1]

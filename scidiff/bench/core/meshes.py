@@ -89,9 +89,7 @@ def _process() -> CochainProcess:
 
 def _noise() -> Iterator[Claim]:
     law = "alpha = exp(-r B/2), sigma^2 = 1 - alpha^2 with r = 1 + c l; responses of unit modes; round-off of a basis"
-    yield Claim(
-        "Ornstein-Uhlenbeck law of every mode/signal", "exact", lambda _seed: _mode_error(0), 0, 1e-12, why=law
-    )
+    yield Claim("Ornstein-Uhlenbeck law of every mode/signal", "exact", lambda _seed: _mode_error(0), 0, 1e-12, why=law)
     yield Claim(
         "Ornstein-Uhlenbeck law of every mode/variance", "exact", lambda _seed: _mode_error(1), 0, 1e-12, why=law
     )
