@@ -25,16 +25,17 @@ def line(row: dict) -> str:
     unit = f" {row['unit']}" if row["unit"] else ""
     bar = "" if row["bar"] is None else f"{'≥' if row['above'] else '≤'} {number(row['bar'])}"
     baseline = "" if row["baseline"] is None else f"{number(row['baseline'])} ({row['baseline_name']})"
-    return f"| {row['name']} | {number(row['value'])}{interval}{unit} | {bar} | {baseline} | {row['note']} |"
+    value = f"{number(row['value'])}{interval}{unit}"
+    return f"| {row['name']} | {value} | {bar} | {baseline} | {row['note']} |"
 
 
 def section(report: dict) -> str:
     """Render the whole section."""
-    header = report.get("environment", report.get("hardware", {}))
-    facts = ", ".join(f"{key} {value}" for key, value in header.items() if isinstance(value, str | int | float))
+    machine = report["hardware"]
+    facts = ", ".join(f"{key} {machine[key]}" for key in ("processor", "cores", "threads", "torch"))
     rows = "\n".join(line(row) for row in report["rows"])
     return (
-        f"All rows are measured by `scidiff bench molecules` (seed {report.get('seed', 0)}; 95 % intervals; {facts}).\n\n"
+        f"Measured by `scidiff bench molecules`, seed {report['seeds'][0]}, 95 % intervals; {facts}.\n\n"
         f"| quantity | value [interval] | bar | baseline | note |\n|---|---|---|---|---|\n{rows}\n"
     )
 

@@ -233,7 +233,7 @@ def _check_tangents(space: Any, x: State, y: State, eps: float, seed: int) -> No
     _below((space.inner(y, carried, other) - space.inner(x, u, w)).abs(), slack, "transport is not isometric")
     turned = state_map(lambda a, b: a + b, space.transport(x, y, space.log(x, y)), space.log(y, x))
     _below(space.norm(y, turned), slack * (1 + space.dist(x, y)), "transport does not carry log(x, y) to -log(y, x)")
-    axis = torch.zeros(count, dtype=first(x).dtype, requires_grad=True)
+    axis = torch.zeros(count, dtype=first(x).dtype, device=first(x).device, requires_grad=True)
     moved = space.exp(x, state_map(lambda a: a * axis.reshape(-1, *(1,) * (a.ndim - 1)), u))
     (slope,) = torch.autograd.grad((space.dist(moved, y) ** 2 / 2).sum(), axis)
     away = (slope + space.inner(x, space.log(x, y), u)).abs()
@@ -261,7 +261,9 @@ def _check_gradients(space: Any, x: State, y: State, where: str) -> None:
     for name, function in maps.items():
         value = function()
         parts = list(value.values()) if isinstance(value, Mapping) else [value]
-        total = sum((part * torch.linspace(0.5, 1.5, part.numel()).reshape(part.shape)).sum() for part in parts)
+        total = sum(
+            (part * torch.linspace(0.5, 1.5, part.numel()).to(part).reshape(part.shape)).sum() for part in parts
+        )
         _require(bool(torch.isfinite(total)), f"{name} {where} is not finite")
         grads = torch.autograd.grad(total, leaves, allow_unused=True)
         finite = all(bool(torch.isfinite(grad).all()) for grad in grads if grad is not None)

@@ -11,7 +11,8 @@ Kekulé structure of its own, whatever is fused to it.
 
 References
 ----------
-J. Edmonds, "Paths, trees, and flowers", Can. J. Math. 17 (1965) 449; implementation: networkx.
+J. Edmonds, "Paths, trees, and flowers", Can. J. Math. 17 (1965) 449; implementation: networkx, where pairing greedily
+does not find a perfect matching at once.
 """
 
 from __future__ import annotations
@@ -78,9 +79,30 @@ def kekule_form(
 
 def _matching(pairs: list[tuple[int, int]], worth: Mapping[int, int]) -> set[tuple[int, int]]:
     """Maximum matching that covers nodes of the greatest worth, as the pairs came."""
-    import networkx
+    found = _greedy(pairs, worth)
+    if found is None:
+        import networkx
 
-    graph = networkx.Graph()
-    graph.add_weighted_edges_from((i, j, worth[i] + worth[j]) for i, j in pairs)
-    chosen = {frozenset(pair) for pair in networkx.max_weight_matching(graph, maxcardinality=True)}
-    return {pair for pair in pairs if frozenset(pair) in chosen}
+        graph = networkx.Graph()
+        graph.add_weighted_edges_from((i, j, worth[i] + worth[j]) for i, j in pairs)
+        found = {frozenset(pair) for pair in networkx.max_weight_matching(graph, maxcardinality=True)}
+    return {pair for pair in pairs if frozenset(pair) in found}
+
+
+def _greedy(pairs: list[tuple[int, int]], nodes: Iterable[int]) -> set[frozenset[int]] | None:
+    """Perfect matching from always pairing a node that has the fewest partners left; ``None`` where that fails."""
+    partners: dict[int, set[int]] = {node: set() for node in nodes}
+    for i, j in pairs:
+        partners[i].add(j)
+        partners[j].add(i)
+    found = set()
+    while partners:
+        node = min(partners, key=lambda k: (len(partners[k]), k))
+        if not partners[node]:
+            return None
+        mate = min(partners[node], key=lambda k: (len(partners[k]), k))
+        found.add(frozenset((node, mate)))
+        for end in (node, mate):
+            for other in partners.pop(end):
+                partners.get(other, set()).discard(end)
+    return found

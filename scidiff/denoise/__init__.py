@@ -1,5 +1,6 @@
 """Denoisers: networks with the tag of what they predict, and data whose denoiser is known in closed form."""
 
+from scidiff.denoise.corrupted import corrupted
 from scidiff.denoise.dataset import DatasetDenoiser, SubsetDenoiser
 from scidiff.denoise.denoiser import Denoiser
 from scidiff.denoise.enumerated import Enumerated, markov_chain
@@ -11,5 +12,6 @@ __all__ = [
     "Enumerated",
     "GaussianMixture",
     "SubsetDenoiser",
+    "corrupted",
     "markov_chain",
 ]

@@ -92,7 +92,7 @@ class HodgeDecomposition:
         if self.degree != 1:
             raise ConfigError(f"degree is {self.degree}; a potential at the vertices belongs to degree 1")
         d = self.stars.complex.d0
-        f = np.zeros((d.shape[1], *cochain.shape[1:]))
+        f = np.zeros((self.stars.complex.sizes[0], *cochain.shape[1:]))
         f[self._free_vertices] = self._gradient_factor.solve((d.T @ (self.stars[1] @ cochain))[self._free_vertices])
         return f
 

@@ -127,7 +127,7 @@ class HodgeLaplacian:
             return splu(block.tocsc()).solve
         down, lower = self._down()
         factor = splu(sparse.block_array([[block, down], [down.T, -lower]], format="csc"))
-        rest = lower.shape[0]
+        rest = self.stars.complex.sizes[self.degree - 1]
 
         def solve(b: np.ndarray) -> np.ndarray:
             padded = np.concatenate([b, np.zeros((rest, *b.shape[1:]))])

@@ -221,7 +221,7 @@ def _stars(complex: SimplicialComplex, name: str, *matrices: sparse.csr_array) -
     """Count the signs and close the set."""
     relative = [matrix.diagonal() / np.median(np.abs(matrix.diagonal())) for matrix in matrices]
     report = StarReport(
-        diagonal=all(matrix.nnz <= matrix.shape[0] for matrix in matrices),
+        diagonal=all(matrix.nnz <= size for matrix, size in zip(matrices, complex.sizes, strict=True)),
         obtuse_triangles=int((complex.cotangents < -_ZERO).any(axis=1).sum()),
         negative=tuple(int((values < -_ZERO).sum()) for values in relative),
         zero=tuple(int((np.abs(values) <= _ZERO).sum()) for values in relative),

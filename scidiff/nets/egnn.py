@@ -17,7 +17,7 @@ that nothing cancels.
 References
 ----------
 .. [1] V. G. Satorras, E. Hoogeboom, M. Welling, "E(n) Equivariant Graph Neural Networks", arXiv:2102.09844
-.. [2] E. Hoogeboom et al., "Equivariant Diffusion for Molecule Generation in 3D", arXiv:2203.17003, eq. 12
+.. [2] E. Hoogeboom et al., "Equivariant Diffusion for Molecule Generation in 3D", arXiv:2203.17003
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ class _Layer(nn.Module):
         square = difference.square().sum(1, keepdim=True)
         weight = envelope(square0, cutoff)
         receiver, sender = self.ends(h).chunk(2, dim=1)
-        inner = receiver[edges.target] + sender[edges.source] + self.distances(torch.cat([square, square0], dim=1).log1p())
-        m = self.message(inner)
+        distances = self.distances(torch.cat([square, square0], dim=1).log1p())
+        m = self.message(receiver[edges.target] + sender[edges.source] + distances)
         scale = 1 / (1 + scatter_sum(weight, edges.target, len(x)))
         step = weight * self.step(m) * difference / (1 + square).sqrt()
         gated = scatter_sum(weight * self.gate(m).sigmoid() * m, edges.target, len(x))

@@ -26,8 +26,9 @@ from scidiff.spaces.manifold import Manifold
 __all__ = ["HeatKernel", "RadialHeatKernel", "lead_time"]
 
 _DEGREE = 64
-_STEPS = 20
+_STEPS = 8
 _CLOSE = 1e-13
+_CHUNK = 1 << 16
 
 
 def lead_time(t: Tensor | float, lead: tuple[int, ...], device: torch.device | None = None) -> Tensor:
@@ -137,7 +138,8 @@ class RadialHeatKernel(HeatKernel):
         r = half.unsqueeze(-1) * (1 + nodes.to(u))
         grid = times.unsqueeze(-1).expand_as(r)
         density = (self.log_radial(r, grid) + self.log_area(r)).exp() * half.unsqueeze(-1)
-        x = _invert(density.reshape(len(times), -1), row.flatten(), u.flatten())
+        parts = zip(row.flatten().split(_CHUNK), u.flatten().split(_CHUNK), strict=True)
+        x = torch.cat([_invert(density, which, share, self.space.dim) for which, share in parts])
         return half[row] * (1 + x.reshape(u.shape))
 
 
@@ -159,31 +161,34 @@ def _chebyshev(degree: int) -> tuple[Tensor, Tensor, Tensor]:
     return nodes, to_coefficients, integral
 
 
-def _evaluate(coefficients: Tensor, x: Tensor) -> Tensor:
-    """Sum of Chebyshev polynomials by Clenshaw; coefficients ``(terms, rows)``."""
-    above, here = torch.zeros_like(x), torch.zeros_like(x)
-    for coefficient in reversed(coefficients[1:].unbind(0)):
-        above, here = here, coefficient + 2 * x * here - above
-    return coefficients[0] + x * here - above
+def _polynomials(x: Tensor, terms: int) -> Tensor:
+    """Chebyshev polynomials ``T_k(x) = cos(k acos x)``, shape ``(*x.shape, terms)``."""
+    return torch.cos(torch.arange(terms).to(x) * torch.acos(x.clamp(-1, 1)).unsqueeze(-1))
 
 
-def _invert(density: Tensor, row: Tensor, u: Tensor) -> Tensor:
-    """Solve ``integral from -1 to x of density = u * total``; density ``(times, nodes)``, one ``row`` of it per u."""
+def _invert(density: Tensor, row: Tensor, u: Tensor, dim: int) -> Tensor:
+    """Solve ``integral from -1 to x of density = u * total``; density ``(times, nodes)``, one ``row`` of it per u.
+
+    The start is linear in the cell of the solution, and a root of degree `dim` in the first one; a Newton step that
+    leaves the bracket is replaced by its middle.
+    """
     nodes, to_coefficients, integral = (part.to(density) for part in _chebyshev(density.shape[1] - 1))
-    primitive = density @ integral
+    f, primitive = density @ to_coefficients, density @ integral
     total = primitive.sum(1)
-    powers = torch.cos(torch.arange(primitive.shape[1]).to(density).unsqueeze(1) * torch.acos(nodes.clamp(-1, 1)))
-    cdf = primitive @ powers
-    shared = len(density) == 1
-    f, big = (m.T if shared else m[row].T.contiguous() for m in (density @ to_coefficients, primitive))
+    cdf = (primitive @ _polynomials(nodes, primitive.shape[1]).T)[row]
+    f, primitive = (m if len(density) == 1 else m[row] for m in (f, primitive))
     target = u * total[row]
-    cell = (cdf[row] < target.unsqueeze(1)).sum(1).clamp(1, len(nodes) - 1)
+    cell = (cdf < target.unsqueeze(1)).sum(1, keepdim=True).clamp(1, len(nodes) - 1)
+    below, above = (cdf.gather(1, side).squeeze(1) for side in (cell - 1, cell))
+    cell = cell.squeeze(1)
     low, high = nodes[cell - 1], nodes[cell]
-    x = (low + high) / 2
+    share = ((target - below) / (above - below).clamp_min(torch.finfo(u.dtype).tiny)).clamp(0, 1)
+    x = low + (high - low) * torch.where(cell == 1, share ** (1 / dim), share)
     for _ in range(_STEPS):
-        gap = _evaluate(big, x) - target
+        t = _polynomials(x, primitive.shape[1])
+        gap = (primitive * t).sum(1) - target
         low, high = torch.where(gap < 0, x, low), torch.where(gap < 0, high, x)
-        newton = x - gap / _evaluate(f, x)
+        newton = x - gap / (f * t[:, : f.shape[1]]).sum(1)
         good = ((newton >= low) & (newton <= high)) | ((newton - x).abs() < _CLOSE)
         x = torch.where(good, newton, (low + high) / 2)
     return x

@@ -5,8 +5,8 @@ For positive numbers ``s`` and ``r`` it is the Bregman divergence of ``s log s``
     s - r log s + r (log r - 1) >= 0,        zero if and only if s = r.
 
 Summed over the states ``y != x_t`` with the rates ``R_t[y, x_t]``, and with the ratios ``r(y) = Q_t[x_0, y] /
-Q_t[x_0, x_t]`` of the known clean class, its mean over ``x_0`` given ``x_t`` is least at the mean of ``r``, which is the
-concrete score. The same sum is the continuous-time bound: with the ratios of ``F`` it is `DiscreteProcess.nelbo`.
+Q_t[x_0, x_t]`` of the known clean class, its mean over ``x_0`` given ``x_t`` is least at the mean of ``r``, which is
+the concrete score. The same sum is the continuous-time bound: with the ratios of ``F`` it is `DiscreteProcess.nelbo`.
 
 References
 ----------
@@ -29,6 +29,9 @@ _LAST = 1.0 - 2.0**-40
 
 def log_score(process: DiscreteProcess, m: Tensor, x_t: Tensor, t: Tensor | float) -> Tensor:
     """Logarithm of the concrete score that belongs to ``m = log F``; `DiscreteProcess.convert` leads back.
+
+    It is the ratio of probabilities at all ``y`` from which noise leads to ``x_t``, the only ones that rates and losses
+    read. Of other states, e.g. other clean classes where a mask process shows one, ``F`` says nothing.
 
     Parameters
     ----------

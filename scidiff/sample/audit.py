@@ -1,7 +1,7 @@
 """Audit of the discrete rules: exact error against network calls, with right and wrong denoisers.
 
-A chain of three sites with three classes is small enough to enumerate, and large enough that sites depend on each other.
-Every row is the total variation distance between the data and the law that a rule makes of them, without a draw. With
+A chain of three sites with three classes is small enough to enumerate, and large enough that sites depend on each
+other. Every row is the total variation distance between the data and the law that a rule makes of them, without a draw. With
 an exact denoiser this is the error of the rule. With one whose ``log F`` carries noise it is the sum of both, and rules
 that return to sites already decided can win over those that do not.
 """

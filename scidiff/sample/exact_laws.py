@@ -95,7 +95,9 @@ class ExactLaws:
         """Law of all states when one site moves, chosen with probabilities `weight`, shape ``(rows, d)``."""
         rest = torch.nn.functional.one_hot(x, self.kernel.states).double()
         moves = torch.eye(self.length, dtype=torch.bool).unsqueeze(-1)
-        parts = [weight[:, site, None] * self.joint(torch.where(moves[site], sites, rest)) for site in range(len(moves))]
+        parts = [
+            weight[:, site, None] * self.joint(torch.where(moves[site], sites, rest)) for site in range(len(moves))
+        ]
         return sum(parts)
 
     def step(self, law: Tensor, rule: SiteLaw, t: float, s: float) -> Tensor:
@@ -164,7 +166,11 @@ class ExactLaws:
         ends = float(rule.bound.depth(start)), float(rule.bound.depth(floor))
         depths = torch.linspace(*ends, 2 * points + 1, dtype=torch.float64)
         times = rule.bound.time(depths).clamp_max(min(rule.start_time, _LAST))
-        h, law, jump = abs(float(depths[2] - depths[0])) * self.length, self.marginal(1.0), self._candidates(rule, times)
+        h, law, jump = (
+            abs(float(depths[2] - depths[0])) * self.length,
+            self.marginal(1.0),
+            self._candidates(rule, times),
+        )
         for k in range(0, 2 * points, 2):
             k1 = law @ jump[k] - law
             k2 = (law + h / 2 * k1) @ jump[k + 1] - law - h / 2 * k1

@@ -1,7 +1,7 @@
 """The theta-trapezoidal rule: second order for jump processes, two network calls a step.
 
-A step from ``t`` to ``s`` passes through ``r = t - theta (t - s)``. With ``u`` the rates at ``(x_t, t)`` and ``u*`` those
-at ``(x_r, r)``,
+A step from ``t`` to ``s`` passes through ``r = t - theta (t - s)``. With ``u`` the rates at ``(x_t, t)`` and ``u*``
+those at ``(x_r, r)``,
 
     x_t -> x_r   a leap of length theta (t - s)        at the rates u,
     x_r -> x_s   a leap of length (1 - theta) (t - s)  at the rates max(0, (1 + k) u* - k u),
@@ -10,8 +10,8 @@ at ``(x_r, r)``,
 
 A site that moves in the first leap has no frozen rates left to subtract, so ``k u`` belongs to the others alone. The
 expansion of both leaps then agrees with the process to second order, as long as nothing is cut off at zero, that is
-where a move of one site does not lower the rates of another below the fraction ``k / (1 + k) = theta^2 + (1 - theta)^2``
-of what they were, at best one half. Two sites that exclude each other violate it: then both can jump in the first leap
+where a move of one site does not lower the rates of another below ``k / (1 + k) = theta^2 + (1 - theta)^2`` times what
+they were, at best one half. Two sites that exclude each other violate it: then both can jump in the first leap
 already, which no later rate takes back, and the rule is of first order with a smaller error than its stages (derived
 here, confirmed by enumeration).
 

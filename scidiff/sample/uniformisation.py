@@ -1,8 +1,8 @@
 """Uniformisation: jump processes simulated without a time grid.
 
 If the rates of every site stay below ``g(t)``, candidates for a jump come as a Poisson process of rate ``n g(t)`` for
-``n`` sites. At a candidate one site is chosen blindly; it jumps to ``y`` with probability ``u(y) / g(t)`` and rests with
-what is left. The law of this process is that of the rates, whatever ``g`` is: there is no error of steps. Every
+``n`` sites. At a candidate one site is chosen blindly; it jumps to ``y`` with probability ``u(y) / g(t)`` and rests
+with what is left. The law of this process is that of the rates, whatever ``g`` is: there is no error of steps. Every
 candidate costs one network call, whether the site jumps or not. With ``L(t)`` an integral of ``-g``, times of
 candidates are ``L(t_next) = L(t) - log(1/U) / n``. Dominating rates for kernels of one survival ``a``, with ``pi`` the
 prior of a site, hold for every prediction that is a law on the classes, exact or not:
@@ -18,8 +18,8 @@ candidates that fall on sites already revealed.
 
 References
 ----------
-.. [1] H. Chen, L. Ying, "Convergence analysis of discrete diffusion model: exact implementation through uniformization",
-   arXiv:2402.08095
+.. [1] H. Chen, L. Ying, "Convergence analysis of discrete diffusion model: exact implementation through
+   uniformization", arXiv:2402.08095
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ class Uniformisation:
 
     @property
     def label(self) -> str:
-        """Exact but for the last call, whose error vanishes with the floor; see the module's head."""
+        """Exact down to the floor; the last call adds an error of order 2 in ``1 - a(floor)``."""
         return "consistent(2)"
 
     @property

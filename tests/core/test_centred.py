@@ -100,7 +100,7 @@ class Units:
 
 @pytest.mark.parametrize("schedule", [EDMSchedule(), VPSchedule()])
 def test_the_prior_is_the_normal_law_of_the_subspace(schedule):
-    """The response to unit noise is ``sigma(1) P``: the covariance is ``sigma(1)^2 P``, that of every point included."""
+    """The response to unit noise is ``sigma(1) P``: the covariance is ``sigma(1)^2 P``."""
     x = GaussianProcess(Centred((4, 2)), schedule).prior(Units(), (4, 2)).flatten(1) / float(schedule.sigma(1.0))
     want = torch.kron(torch.eye(4) - 1 / 4, torch.eye(2)).double()
     assert torch.allclose(x.T @ x, want, rtol=0, atol=1e-15)

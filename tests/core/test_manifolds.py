@@ -259,7 +259,6 @@ def test_matrices_of_half_turns_give_their_quaternions():
     assert torch.allclose(from_matrix(to_matrix(q)), SO3().project(q), atol=1e-14)
 
 
-@pytest.mark.slow
 def test_a_hundred_thousand_rotations_take_a_third_of_a_second():
     """Processor time of exp and log in float64, best of three."""
     import time

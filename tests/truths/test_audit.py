@@ -35,7 +35,7 @@ def test_exact_laws_of_consistent_samplers():
     first = audit_discrete(exact_laws(Ancestral().probs, MASKED), MASKED.target)
     assert first.label == "consistent(1.0)"
     assert first.plateau < 0.1 * first.distances[-1].value
-    slow = audit_discrete(exact_laws(Psi(0.5).probs, PAIR, (100, 200, 400, 800)), PAIR.target)
+    slow = audit_discrete(exact_laws(Psi(0.5).probs, PAIR, (50, 100, 200, 400)), PAIR.target)
     assert slow.verdict is Verdict.CONSISTENT
     assert 0.4 < slow.order < 0.7
 

@@ -37,7 +37,9 @@ COUNT = 20_000
 def chi_mean(function, n: int, h: float) -> float:
     """``E function(sqrt(h) |xi|)`` for a standard normal ``xi`` in R^n, by quadrature."""
     scale = 2 ** (1 - n / 2) / math.gamma(n / 2)
-    return quad(lambda r: function(math.sqrt(h) * r) * scale * r ** (n - 1) * math.exp(-r * r / 2), 0, 12, epsabs=1e-13)[0]
+    return quad(
+        lambda r: function(math.sqrt(h) * r) * scale * r ** (n - 1) * math.exp(-r * r / 2), 0, 12, epsabs=1e-13
+    )[0]
 
 
 def one_step(space: Manifold, h: float) -> float:
@@ -114,7 +116,7 @@ def test_the_bias_of_few_steps(space, steps, value):
 
 @pytest.mark.parametrize("space", [Sphere(2), SO3(), Hyperbolic(2)], ids=repr)
 def test_many_steps_reach_the_limit(space):
-    """32 steps in float32 points, float64 inside: within five standard errors and the bias, at most 0.01 of the value."""
+    """32 steps from float32 points, float64 inside: within five standard errors plus the bias, under 1 % of the value."""
     t, x0 = 0.7, start(space, torch.float32)
     x = geodesic_random_walk(space, x0, t, Noise.range(22, COUNT), steps=32)
     assert x.dtype == torch.float32
@@ -124,7 +126,7 @@ def test_many_steps_reach_the_limit(space):
 
 
 def test_affine_invariant_matrices_grow():
-    """``E X_t = e^((n+1) t/4) X_0``: every step multiplies the mean by ``E exp(sqrt(h) xi)``, whose series begins so."""
+    """``E X_t = e^((n+1) t/4) X_0``: a step multiplies the mean by ``E exp(sqrt(h) xi) = 1 + (n+1) h/4 + O(h^2)``."""
     space, t = SPDAffineInvariant(2), 0.3
     x0 = torch.tensor([[2.0, 0.5], [0.5, 1.0]], dtype=torch.float64).expand(COUNT, 2, 2)
     x = geodesic_random_walk(space, x0, t, Noise.range(23, COUNT), steps=16)
@@ -136,7 +138,9 @@ def test_affine_invariant_matrices_grow():
 @pytest.mark.parametrize("space", [Flat(3), SPDLogEuclidean(2)], ids=repr)
 def test_flat_spaces_need_one_step(space):
     """``E d^2 = dim t`` for any number of steps, within five standard errors of the chi-square law."""
-    x0 = torch.eye(2, dtype=torch.float64).expand(COUNT, 2, 2) if "SPD" in repr(space) else torch.ones(COUNT, 3).double()
+    x0 = (
+        torch.eye(2, dtype=torch.float64).expand(COUNT, 2, 2) if "SPD" in repr(space) else torch.ones(COUNT, 3).double()
+    )
     for steps in (1, 3):
         x = geodesic_random_walk(space, x0, 0.5, Noise.range(24, COUNT), steps=steps)
         mean = float(space.dist(x0, x).square().mean())

@@ -18,7 +18,12 @@ from scidiff.random import Noise
 from scidiff.spaces import SO3, Hyperbolic, Sphere, Torus
 
 S2, S3, S7, H3 = SphereHeatKernel(), SphereHeatKernel(Sphere(3)), SphereHeatKernel(Sphere(7)), HyperbolicHeatKernel()
-RADIAL = [(S2, (1e-6, 0.01, 0.2, 0.34, 0.36, 1.0, 5.0)), (S3, (0.31, 1.0)), (S7, (0.31, 2.0)), (H3, (1e-6, 0.1, 1.0, 6.0))]
+RADIAL = [
+    (S2, (1e-6, 0.01, 0.2, 0.34, 0.36, 1.0, 5.0)),
+    (S3, (0.31, 1.0)),
+    (S7, (0.31, 2.0)),
+    (H3, (1e-6, 0.1, 1.0, 6.0)),
+]
 CASES = [(kernel, t) for kernel, times in RADIAL for t in times]
 NAMES = [f"{type(kernel.space).__name__}{kernel.space.size}-{t}" for kernel, t in CASES]
 
@@ -146,9 +151,7 @@ def test_the_wrapped_normal(t):
     )
 
 
-@pytest.mark.parametrize(
-    ("kernel", "t"), [(S2, 0.05), (S2, 1.3), (S3, 0.8), (H3, 0.5), (WrappedNormal(Torus(2)), 0.9)]
-)
+@pytest.mark.parametrize(("kernel", "t"), [(S2, 0.05), (S2, 1.3), (S3, 0.8), (H3, 0.5), (WrappedNormal(Torus(2)), 0.9)])
 def test_draws_have_the_exact_mean(kernel, t):
     """The mean of the first eigenfunction within five standard errors, from draws around random points."""
     noise = Noise.range(8, 20_000)

@@ -85,13 +85,19 @@ def test_the_exact_denoiser_commutes_with_rotations(law):
 
 
 def distances_follow(law: RigidCloud, x: torch.Tensor) -> bool:
-    """Whether ``|x_i - x_j|^2 / (2 s^2)`` has its noncentral chi-squared law, for every pair."""
-    free = law.mu.shape[1]
+    """Whether ``|x_i - x_j|^2 / (2 s^2)`` has its noncentral chi-squared law, for every pair.
+
+    Distribution function, mean and variance; the two moments within 5 of their standard errors.
+    """
+    free, count = law.mu.shape[1], len(x)
     for i, j in itertools.combinations(range(len(law.mu)), 2):
         squares = (x[:, i] - x[:, j]).square().sum(1) / (2 * law.std**2)
-        centre_of_law = float((law.mu[i] - law.mu[j]).square().sum()) / (2 * law.std**2)
-        gap = kstest(squares.numpy(), ncx2(free, centre_of_law).cdf).statistic
-        if gap * math.sqrt(len(x)) > KOLMOGOROV:
+        shift = float((law.mu[i] - law.mu[j]).square().sum()) / (2 * law.std**2)
+        mean, variance, fourth = free + shift, 2 * (free + 2 * shift), 48 * (free + 4 * shift)
+        gap = kstest(squares.numpy(), ncx2(free, shift).cdf).statistic * math.sqrt(count)
+        off_mean = abs(float(squares.mean()) - mean) / math.sqrt(variance / count)
+        off_variance = abs(float(squares.var()) - variance) / math.sqrt((fourth + 2 * variance**2) / count)
+        if gap > KOLMOGOROV or off_mean > 5 or off_variance > 5:
             return False
     return True
 

@@ -82,7 +82,7 @@ def _saddle() -> float:
     ends = torch.tensor([[-0.558, 1.442], [0.623, 0.028]], dtype=torch.float64)
     images = geodesic(plane, ends[0], ends[1], 20)
     path = minimum_energy_path(plane, landscape.gradient, images, step=2e-4, energy=landscape.energy)
-    return float(path.energies[0]) + float(path.barrier)
+    return float(landscape.energy(path.images[:1])) + path.barrier
 
 
 def _principal(seed: int) -> float:

@@ -1,17 +1,22 @@
-"""Claims of the manifolds: Brownian identities, the heat kernel of rotations, distances in single precision."""
+"""Claims of the manifolds: Brownian identities, heat kernels, distances in single precision."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from scidiff.bench.core.check import Claim
+from scidiff.process.heat import HyperbolicHeatKernel
 from scidiff.process.igso3 import IGSO3, igso3_images, igso3_spectral
+from scidiff.process.radial import RadialHeatKernel
+from scidiff.process.sphere_heat import SphereHeatKernel
 from scidiff.random import Noise
 from scidiff.spaces.hyperbolic import Hyperbolic
+from scidiff.spaces.sphere import Sphere
 from scidiff.testing_targets.orders import slope
 from scidiff.testing_targets.walks import WALKS, Walk
 
@@ -19,11 +24,18 @@ __all__ = ["claims"]
 
 _TIME = 0.7
 _COUNT = 4000
+_HEAT: dict[str, tuple[RadialHeatKernel, Callable[[Tensor], Tensor], float, tuple[float, ...]]] = {
+    "S^2": (SphereHeatKernel(), torch.cos, 1.0, (0.05, 0.5, 3.0)),
+    "S^3": (SphereHeatKernel(Sphere(3)), torch.cos, 1.5, (0.5, 3.0)),
+    "H^3": (HyperbolicHeatKernel(), torch.cosh, -1.5, (0.05, 0.5, 3.0)),
+    "SO(3)": (IGSO3(), lambda w: (1 + 2 * w.cos()) / 3, 1.0, (0.05, 0.5, 3.0)),
+}
 
 
 def claims() -> Iterator[Claim]:
     """Yield the claims of the manifolds."""
     yield from _steps()
+    yield from _heat()
     yield from _rotations()
     for distance in (1e-3, 1.0, 10.0):
         yield Claim(
@@ -92,15 +104,6 @@ def _rotations() -> Iterator[Claim]:
         tolerance=1e-11,
         why="largest difference of log f between images and degrees, 0.5 <= t <= 3; round-off over the least f, 1e-5",
     )
-    for t in (0.05, 0.5, 3.0):
-        yield Claim(
-            f"IGSO(3)/E tr R by quadrature/t = {t:g}",
-            "exact",
-            lambda _seed, t=t: _trace(t),
-            truth=3 * math.exp(-t),
-            tolerance=1e-12,
-            why="3 exp(-t); 200 Gauss nodes over the angle",
-        )
     for t in (0.5, 3.0):
         variance = 1 + 3 * math.exp(-t) + 5 * math.exp(-3 * t) - 9 * math.exp(-2 * t)
         yield Claim(
@@ -126,13 +129,26 @@ def _overlap() -> float:
     return float((igso3_images(w, t)[0] - igso3_spectral(w, t)[0]).abs().max())
 
 
-def _trace(t: float) -> float:
-    """``E tr R`` with the density of the angle, ``f(w) (1 - cos w) / pi``."""
-    nodes, weights = np.polynomial.legendre.leggauss(200)
-    reach = min(math.pi, 12 * math.sqrt(t))
-    w = torch.from_numpy(0.5 * reach * (nodes + 1))
-    density = IGSO3().log_haar(w, torch.full_like(w, t)).exp() * (1 - w.cos()) / math.pi
-    return float((density * (1 + 2 * w.cos()) * torch.from_numpy(0.5 * reach * weights)).sum())
+def _heat() -> Iterator[Claim]:
+    for name, (kernel, zonal, rate, times) in _HEAT.items():
+        for t in times:
+            yield Claim(
+                f"heat kernel, first eigenfunction by quadrature/{name}/t = {t:g}",
+                "exact",
+                lambda _seed, kernel=kernel, zonal=zonal, t=t: _radial_mean(kernel, zonal, t),
+                truth=math.exp(-rate * t),
+                tolerance=1e-10 * max(1.0, math.exp(-rate * t)),
+                why="E cos r = exp(-nt/2), E cosh r = exp(nt/2), E tr R / 3 = exp(-t); 300 Gauss nodes and a cut tail",
+            )
+
+
+def _radial_mean(kernel: RadialHeatKernel, zonal: Callable[[Tensor], Tensor], t: float) -> float:
+    """Mean of a function of the distance under a heat kernel."""
+    nodes, weights = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(300))
+    half = 0.5 * float(kernel.horizon(torch.tensor(t, dtype=torch.float64)))
+    r = half * (nodes + 1)
+    density = (kernel.log_radial(r, torch.full_like(r, t)) + kernel.log_area(r)).exp()
+    return float((density * zonal(r) * weights * half).sum())
 
 
 def _drawn_trace(seed: int, t: float) -> float:
