@@ -244,7 +244,8 @@ def minimum_energy_path(
     iterations
         Most steps of the string, and again of the climb.
     tolerance
-        Length of the gradient across the curve, and at the saddle, below which the string rests.
+        Length of the gradient across the curve, and at the saddle, below which the string rests. Images on a slope need
+        a smaller one than the saddle: there a little tilt of the curve hides some gradient across it.
     free_ends
         Whether the ends descend to the next minimum; else they stay.
 

@@ -1,7 +1,7 @@
 """Denoisers made wrong on purpose, to see what a sampler does with errors that a network has.
 
-``log F`` gets normal noise of a given size at every class, renormalised. The noise is a function of the state alone: the
-same state is always misjudged in the same way, as by a network, and a sampler cannot average it away.
+``log F`` gets normal noise of a given size at every class, renormalised. The noise is a function of the state alone:
+the same state is always misjudged in the same way, as by a network, and a sampler cannot average it away.
 """
 
 from __future__ import annotations

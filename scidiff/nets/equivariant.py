@@ -82,7 +82,8 @@ class EquivariantNetwork(nn.Module, ABC):
         h
             Node features, shape ``(batch, n, features)`` or ``(nodes, features)``.
         t
-            Time: one value, one per graph, or one per node; also one per coordinate if a node's are equal.
+            Time: one value, one per graph, or one per node; also one per coordinate if those of a node are equal, as a
+            sampler has them.
         mask
             True where a node of a dense batch is real, shape ``(batch, n)``; all are by default.
         batch
@@ -96,16 +97,15 @@ class EquivariantNetwork(nn.Module, ABC):
         self._check(x, h, mask, batch)
         if x.ndim == 2:
             batch = torch.zeros(len(x), dtype=torch.int64, device=x.device) if batch is None else batch
-            time = _node_time(t, x, batch)
-            return self.flat(x, h, time, neighbours(x, batch, self.cutoff))
+            graphs = int(batch.max()) + 1 if len(batch) else 0
+            return self.flat(x, h, _node_time(t, x, batch, graphs), neighbours(x, batch, self.cutoff))
         count, size, d = x.shape
-        real = torch.ones(count, size, dtype=torch.bool, device=x.device) if mask is None else mask
-        row = real.flatten().nonzero().squeeze(1)
-        x, h = x.reshape(-1, d)[row], h.reshape(count * size, -1)[row]
-        graph = row // size
-        time = _node_time(t, x.new_empty(count * size, d), torch.arange(count * size, device=row.device) // size)[row]
-        out = self.flat(x, h, time, neighbours(x, graph, self.cutoff))
-        spread = (part.new_zeros(count * size, part.shape[1]).index_copy(0, row, part) for part in out)
+        x, h = x.reshape(-1, d), h.reshape(count * size, -1)
+        graph = torch.arange(count, device=x.device).repeat_interleave(size)
+        time = _node_time(t, x, graph, count)
+        row = torch.arange(len(x), device=x.device) if mask is None else mask.flatten().nonzero().squeeze(1)
+        out = self.flat(x[row], h[row], time[row], neighbours(x[row], graph[row], self.cutoff))
+        spread = (part.new_zeros(len(x), part.shape[1]).index_copy(0, row, part) for part in out)
         return Prediction(*(part.view(count, size, -1) for part in spread))
 
     def _check(self, x: Tensor, h: Tensor, mask: Tensor | None, batch: Tensor | None) -> None:
@@ -126,22 +126,21 @@ class EquivariantNetwork(nn.Module, ABC):
             )
 
 
-def _node_time(t: Tensor | float, x: Tensor, batch: Tensor) -> Tensor:
-    """Time of each of the flat nodes; ``x`` gives their number, ``batch`` their graphs."""
+def _node_time(t: Tensor | float, x: Tensor, batch: Tensor, graphs: int) -> Tensor:
+    """Time of each of the flat nodes ``x``."""
     t = torch.as_tensor(t, device=x.device)
-    nodes, graphs = len(x), int(batch.max()) + 1 if len(batch) else 0
     if t.numel() == 1:
-        return t.reshape(1).expand(nodes)
-    if t.numel() == x.numel() and t.shape[-1] == x.shape[-1] and t.ndim > 1:
+        return t.reshape(1).expand(len(x))
+    if t.ndim > 1 and t.numel() == x.numel() and t.shape[-1] == x.shape[-1]:
         t = t.reshape(x.shape)
         if not bool((t == t[:, :1]).all()):
             raise ShapeError("the coordinates of a node have different times; expected one time per node")
         return t[:, 0]
-    if t.numel() >= graphs and t.numel() == len(t) and not (t.ndim == 1 and nodes == len(t) != graphs):
+    if t.numel() == graphs:
         return t.reshape(-1)[batch]
-    if t.numel() == nodes:
+    if t.numel() == len(x):
         return t.reshape(-1)
-    raise ShapeError(f"t has shape {tuple(t.shape)}; expected one time, {graphs} (graphs) or {nodes} (nodes)")
+    raise ShapeError(f"t has shape {tuple(t.shape)}; expected one time, {graphs} (graphs) or {len(x)} (nodes)")
 
 
 @dataclass(frozen=True)

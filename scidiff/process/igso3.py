@@ -37,6 +37,7 @@ _SWITCH = 2.0
 _DEGREES = 16
 _IMAGES = 3
 _COTANGENT = (1 / 12, 1 / 720, 1 / 30240, 1 / 1209600, 1 / 47900160, 691 / 1307674368000)
+_SINHC = tuple(1 / math.factorial(2 * j + 1) for j in range(9))
 _COSH_LESS_SINHC = tuple(2 * j / math.factorial(2 * j + 1) for j in range(1, 9))
 
 
@@ -80,17 +81,12 @@ def igso3_images(w: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         y = a * w / t
         near = (-a * (a - 2 * w) / (2 * t)).exp()
         far = (-a * (a + 2 * w) / (2 * t)).exp()
-        zero = y == 0
-        safe = torch.where(zero, 1.0, y)
         cosh = (near + far) / 2
-        sinhc = torch.where(zero, near, -near * torch.expm1(-2 * safe) / (2 * safe))
         small = y < 0.5
+        safe, low = torch.where(small, 1.0, y), torch.where(small, y, 0.0) ** 2
         level = (-(a**2) / (2 * t)).exp()
-        rest = torch.where(
-            small,
-            level * series(_COSH_LESS_SINHC, torch.where(small, y, 0.0) ** 2),
-            (cosh - sinhc) / torch.where(small, 1.0, y) ** 2,
-        )
+        sinhc = torch.where(small, level * series(_SINHC, low), -near * torch.expm1(-2 * safe) / (2 * safe))
+        rest = torch.where(small, level * series(_COSH_LESS_SINHC, low), (cosh - sinhc) / safe**2)
         sign = (-1) ** k
         total = total + sign * (2 * cosh - 2 * a**2 / t * sinhc)
         derivative = derivative + sign * (a / t) ** 2 * (2 * sinhc - 2 * a**2 / t * rest)

@@ -87,6 +87,7 @@ class AccuracySchedule(Schedule):
     levels: Tensor = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        """Make the table."""
         if self.classes < 2 or self.points < 2:
             raise ConfigError(f"classes is {self.classes}, points {self.points}; expected at least 2 of each")
         sigma = torch.linspace(1.0, 0.0, self.points + 1, dtype=torch.float64)[:-1]

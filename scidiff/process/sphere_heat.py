@@ -13,7 +13,7 @@ from S^3 gives a sum of positive terms instead. With ``phi^2 = r^2 + 2 t v^2`` a
 up to images a whole turn on, of relative size ``e^(-2 pi^2 / t)``: below round-off for ``t <= 0.35``, where this form
 is used; above, the series keeps ten digits at the antipode and more elsewhere. The integrand is even at both ends after
 ``v = V sin b``, so that the midpoint rule converges faster than any power; where ``V > 7`` the end at ``V`` does not
-matter and ``v`` itself is used.
+matter and ``v`` itself is used. For small times on S^3 see `scidiff.process.sphere_images`.
 
 References
 ----------
@@ -30,6 +30,7 @@ from torch import Tensor
 
 from scidiff.errors import ConfigError
 from scidiff.process.radial import RadialHeatKernel
+from scidiff.process.sphere_images import three_sphere_images
 from scidiff.spaces.smooth import cos_sinc
 from scidiff.spaces.sphere import Sphere
 
@@ -119,7 +120,7 @@ def sphere_descent(r: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class SphereHeatKernel(RadialHeatKernel):
-    """Heat kernel of a sphere: S^2 for every ``t``, S^n with ``n > 2`` for ``t >= 0.3``.
+    """Heat kernel of a sphere: S^2 and S^3 for every ``t``, S^n with ``n > 3`` for ``t >= 0.3``.
 
     Parameters
     ----------
@@ -139,16 +140,17 @@ class SphereHeatKernel(RadialHeatKernel):
         return math.pi
 
     def _both(self, r: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        if self.space.size > 2:
-            if bool((t < _LOWEST).any()):
-                raise ConfigError(
-                    f"t = {float(t.min()):.3g} came for S^{self.space.size}; the series needs t >= {_LOWEST}: "
-                    "use geodesic_random_walk below"
-                )
-            return sphere_spectral(self.space.size, r, t)
+        n = self.space.size
+        if n > 3 and bool((t < _LOWEST).any()):
+            raise ConfigError(
+                f"t = {float(t.min()):.3g} came for S^{n}; the series needs t >= {_LOWEST}: "
+                "use geodesic_random_walk below"
+            )
+        if n > 3:
+            return sphere_spectral(n, r, t)
         small = t < _SWITCH
-        near = sphere_descent(r, torch.where(small, t, _SWITCH))
-        far = sphere_spectral(2, r, torch.where(small, _SWITCH, t))
+        near = (sphere_descent if n == 2 else three_sphere_images)(r, torch.where(small, t, _SWITCH))
+        far = sphere_spectral(n, r, torch.where(small, _SWITCH, t))
         return tuple(torch.where(small, a, b) for a, b in zip(near, far, strict=True))
 
     def log_radial(self, r: Tensor, t: Tensor) -> Tensor:

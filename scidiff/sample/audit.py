@@ -1,9 +1,9 @@
 """Audit of the discrete rules: exact error against network calls, with right and wrong denoisers.
 
 A chain of three sites with three classes is small enough to enumerate, and large enough that sites depend on each
-other. Every row is the total variation distance between the data and the law that a rule makes of them, without a draw. With
-an exact denoiser this is the error of the rule. With one whose ``log F`` carries noise it is the sum of both, and rules
-that return to sites already decided can win over those that do not.
+other. Every row is the total variation distance between the data and the law that a rule makes of them, without a
+draw. With an exact denoiser this is the error of the rule. With one whose ``log F`` carries noise both errors meet, and
+rules that return to sites already decided can win over those that do not.
 """
 
 from __future__ import annotations
@@ -187,6 +187,8 @@ def audit_figure(rows: Sequence[AuditRow], *, title: str = "") -> Any:
             line = sorted((r.calls, max(r.tv, 1e-6)) for r in rows if r.rule == name and r.corruption == scale)
             style: Mapping[str, Any] = {"marker": "osv^D*"[k % 6], "color": f"C{k % 10}", "markersize": 4}
             axis.loglog(*zip(*line, strict=True), label=name, **style)
+        axis.set_xscale("log", base=2)
+        axis.xaxis.set_major_formatter("{x:g}")
         axis.set(xlabel="network calls", title="exact denoiser" if scale == 0 else f"log-noise {scale:g}")
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("total variation distance (floor 1e-6)")

@@ -160,7 +160,8 @@ class ExactLaws:
         """Law at the floor of uniformisation, with the Poisson times integrated out.
 
         The law obeys ``dp/dL = d (J_t - 1) p`` against the depth ``L`` of the dominating rate, where ``J_t`` is the
-        matrix of a candidate; a Runge-Kutta method of order 4 follows it, its error at the default far below 1e-8.
+        matrix of a candidate; a Runge-Kutta method of order 4 follows it, its error at the default is below 1e-7
+        for floors down to 1e-3.
         """
         start, floor = (torch.tensor(t, dtype=torch.float64) for t in (rule.start_time, rule.floor))
         ends = float(rule.bound.depth(start)), float(rule.bound.depth(floor))

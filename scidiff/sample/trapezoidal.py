@@ -62,8 +62,8 @@ class Trapezoidal:
     theta
         Where the first stage ends, in (0, 1); 1/2 cuts rates off least.
     rates
-        Family of rates. The published ones are those of `TimeReversal`; for masks all families agree. For other noise
-        the default has no pole at ``t = 1``, where a single leap of the reversal is right for uniform noise only.
+        Family of rates. The published ones are those of `TimeReversal`; for masks all families agree. The default has
+        no pole at ``t = 1``, which costs the reversal of marginal noise its second order.
     offset
         Number of steps that the run has made when the plan begins.
     """

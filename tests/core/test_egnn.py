@@ -118,14 +118,15 @@ def test_all_forms_of_a_time_agree():
     for form in (t[:, None], t[:, None, None], t[:, None].expand(4, 6), t[:, None, None].expand(4, 6, 3)):
         assert torch.equal(net(x, h, form).vectors, want.vectors)
     flat, graph = (x.flatten(0, 1), h.flatten(0, 1)), torch.arange(4).repeat_interleave(6)
-    for form in (t, t[graph], t[graph].unsqueeze(1).expand(24, 3)):
+    for form in (t, t[:, None], t[graph], t[graph, None], t[graph, None].expand(24, 3)):
         assert torch.equal(net(*flat, form, batch=graph).vectors, want.vectors.flatten(0, 1))
     assert torch.equal(net(x, h, 0.3).vectors, net(x, h, torch.full((4,), 0.3)).vectors)
     assert not torch.equal(net(x, h, 0.3).vectors, want.vectors)
     with pytest.raises(ShapeError, match="different times"):
         net(x, h, torch.rand(4, 6, 3))
-    with pytest.raises(ShapeError, match="expected one time, 4"):
-        net(x, h, torch.rand(3))
+    for wrong in (3, 5):
+        with pytest.raises(ShapeError, match="expected one time, 4"):
+            net(x, h, torch.rand(wrong))
 
 
 def test_wrong_shapes_are_refused():

@@ -77,8 +77,8 @@ def test_what_stands_in_the_padding_is_never_seen() -> None:
 
 @pytest.mark.xfail(
     strict=True,
-    reason="the mean and the product divide by the padded number of nodes; trained weights depend on it, so callers pad "
-    "every graph by its own size alone",
+    reason="the mean and the product divide by the padded number of nodes and trained weights depend on it; callers "
+    "therefore pad every graph by its own size alone",
 )
 def test_how_much_padding_there_is_does_not_matter() -> None:
     net, (h, e) = network(), inputs(5)

@@ -19,7 +19,7 @@ from .train_tasks import Regression, mlp
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = TrainConfig(steps=12, warmup=3, learning_rate=1e-2, log_every=4, validate_every=6, ema=0.9, threads=1)
 PROGRAM = """
-import os, signal, sys
+import json, os, signal, sys
 from pathlib import Path
 import torch
 from scidiff.train import train
@@ -43,7 +43,8 @@ if rank == 1:
 whole = train(Partial(network, 8), CONFIG, folder / "whole", accelerator="cpu")
 parts = train(Partial(mlp(torch.float64), 8, before=stop), CONFIG, folder / "parts", accelerator="cpu")
 again = train(Partial(mlp(torch.float64), 8), CONFIG, folder / "parts", accelerator="cpu")
-print("RANK", rank, whole.step, parts.step, parts.reason, again.step, flush=True)
+facts = {"steps": [whole.step, parts.step, again.step], "reason": parts.reason}
+(folder / f"rank{rank}.json").write_text(json.dumps(facts))
 """
 
 
@@ -63,11 +64,11 @@ def test_two_processes_equal_one_with_both_batches(tmp_path):
         [*command, str(program), str(tmp_path)], env=environment, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    lines = sorted(line.split()[1:] for line in done.stdout.splitlines() if line.startswith("RANK"))
-    assert [line[1] for line in lines] == ["12", "12"]
-    assert len({line[2] for line in lines}) == 1
-    assert int(lines[0][2]) < 12
-    assert [" ".join(line[3:-1]) for line in lines] == ["another process stopped", "SIGTERM"]
+    ranks = [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1)]
+    assert ranks[0]["steps"] == ranks[1]["steps"]
+    assert ranks[0]["steps"][::2] == [12, 12]
+    assert ranks[0]["steps"][1] < 12
+    assert [rank["reason"] for rank in ranks] == ["another process stopped", "SIGTERM"]
 
     one = Regression(mlp(torch.float64), 16)
     single = train(one, CONFIG, tmp_path / "single")

@@ -116,7 +116,7 @@ def test_the_bias_of_few_steps(space, steps, value):
 
 @pytest.mark.parametrize("space", [Sphere(2), SO3(), Hyperbolic(2)], ids=repr)
 def test_many_steps_reach_the_limit(space):
-    """32 steps from float32 points, float64 inside: within five standard errors plus the bias, under 1 % of the value."""
+    """32 steps from float32 points, float64 inside: within five standard errors and 1 % of bias."""
     t, x0 = 0.7, start(space, torch.float32)
     x = geodesic_random_walk(space, x0, t, Noise.range(22, COUNT), steps=32)
     assert x.dtype == torch.float32

@@ -14,13 +14,14 @@ from scidiff.process.heat import HyperbolicHeatKernel, WrappedNormal
 from scidiff.process.igso3 import IGSO3
 from scidiff.process.radial import RadialHeatKernel
 from scidiff.process.sphere_heat import SphereHeatKernel, sphere_descent, sphere_spectral
+from scidiff.process.sphere_images import three_sphere_images
 from scidiff.random import Noise
 from scidiff.spaces import SO3, Hyperbolic, Sphere, Torus
 
 S2, S3, S7, H3 = SphereHeatKernel(), SphereHeatKernel(Sphere(3)), SphereHeatKernel(Sphere(7)), HyperbolicHeatKernel()
 RADIAL = [
     (S2, (1e-6, 0.01, 0.2, 0.34, 0.36, 1.0, 5.0)),
-    (S3, (0.31, 1.0)),
+    (S3, (1e-5, 0.05, 0.34, 1.0)),
     (S7, (0.31, 2.0)),
     (H3, (1e-6, 0.1, 1.0, 6.0)),
 ]
@@ -85,20 +86,21 @@ def test_the_heat_equation(kernel, t):
 
 
 @pytest.mark.parametrize("t", [0.35, 0.38, 0.4])
-def test_descent_and_series_agree_on_the_sphere(t):
+def test_small_and_large_times_agree_on_spheres(t):
     """Measured below 1e-11; the series loses what ``e^(pi^2 / 2t)`` takes of 16 digits at the antipode."""
     r = torch.linspace(0, math.pi, 301, dtype=torch.float64)
-    descent, series = sphere_descent(r, at(t, r)), sphere_spectral(2, r, at(t, r))
-    assert float((descent[0] - series[0]).abs().max()) < 1e-10
-    assert float((descent[1] - series[1]).abs().max()) < 1e-10
+    for small, n in ((sphere_descent, 2), (three_sphere_images, 3)):
+        near, series = small(r, at(t, r)), sphere_spectral(n, r, at(t, r))
+        assert float((near[0] - series[0]).abs().max()) < 1e-10
+        assert float((near[1] - series[1]).abs().max()) < 1e-10
 
 
 def test_rotations_are_the_three_sphere_without_signs():
     """IGSO(3) is the kernel of S^3 at both quaternions of a rotation, angles halved and time a quarter."""
-    t = 2.0
     w = torch.linspace(0, math.pi, 101, dtype=torch.float64)
-    both = sum(S3.log_radial(r, at(t / 4, r)).exp() for r in (w / 2, math.pi - w / 2))
-    assert torch.allclose(both / 8, IGSO3().log_radial(w, at(t, w)).exp(), rtol=1e-9)
+    for t in (0.01, 1.0, 2.0, 5.0):
+        both = sum(S3.log_radial(r, at(t / 4, r)).exp() for r in (w / 2, math.pi - w / 2))
+        assert torch.allclose(both / 8, IGSO3().log_radial(w, at(t, w)).exp(), rtol=1e-9)
 
 
 @pytest.mark.parametrize(("kernel", "t"), CASES, ids=NAMES)
@@ -122,7 +124,7 @@ def away_from(space, noise: Noise) -> tuple[Tensor, Tensor]:
     return tuple(space.uniform(noise, space.shape, step=k, stream="x") for k in (0, 1))
 
 
-@pytest.mark.parametrize("kernel", [S2, S7, H3, IGSO3(), WrappedNormal(Torus(3))], ids=lambda k: repr(k.space))
+@pytest.mark.parametrize("kernel", [S2, S3, S7, H3, IGSO3(), WrappedNormal(Torus(3))], ids=lambda k: repr(k.space))
 def test_the_score_is_the_gradient_on_the_manifold(kernel):
     """Derivative of log p along random geodesics by central differences of step 1e-4."""
     noise, h = Noise.range(4, 50), 1e-4
@@ -132,6 +134,21 @@ def test_the_score_is_the_gradient_on_the_manifold(kernel):
     up, down = (kernel.log_density(x0, kernel.space.exp(x, s * h * v), t) for s in (1, -1))
     slope = kernel.space.inner(x, kernel.score(x0, x, t), v)
     assert torch.allclose((up - down) / (2 * h), slope, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("t", [0.05, 0.7, 3.0])
+@pytest.mark.parametrize("kernel", [S2, S3, H3, IGSO3(), WrappedNormal(Torus(3))], ids=lambda k: repr(k.space))
+def test_the_density_is_differentiable_and_its_gradient_is_the_score(kernel, t):
+    """Autograd of log p through exp at rest; at ``x = x0`` both vanish. Round-off 1e-16 over a few distances."""
+    space, noise = kernel.space, Noise.range(6, 20)
+    x0, x = away_from(space, noise)
+    x0 = torch.cat((x[:2], x0[2:]))
+    v = torch.zeros(20, *space.tangent_shape, dtype=torch.float64, requires_grad=True)
+    log_p = kernel.log_density(x0, space.exp(x, space.project_tangent(x, v)), t)
+    (grad,) = torch.autograd.grad(log_p.sum(), v)
+    score = kernel.score(x0, x, t)
+    assert torch.allclose(grad, score, atol=1e-9 * (1 + float(score.abs().max())))
+    assert float(grad[:2].abs().max()) < 1e-12 / t
 
 
 @pytest.mark.parametrize("t", [0.01, 0.5, 1.99, 2.01, 8.0])
@@ -151,7 +168,9 @@ def test_the_wrapped_normal(t):
     )
 
 
-@pytest.mark.parametrize(("kernel", "t"), [(S2, 0.05), (S2, 1.3), (S3, 0.8), (H3, 0.5), (WrappedNormal(Torus(2)), 0.9)])
+@pytest.mark.parametrize(
+    ("kernel", "t"), [(S2, 0.05), (S2, 1.3), (S3, 0.2), (S7, 0.8), (H3, 0.5), (WrappedNormal(Torus(2)), 0.9)]
+)
 def test_draws_have_the_exact_mean(kernel, t):
     """The mean of the first eigenfunction within five standard errors, from draws around random points."""
     noise = Noise.range(8, 20_000)
@@ -187,7 +206,7 @@ def test_directions_are_uniform():
     [
         lambda: HyperbolicHeatKernel(Hyperbolic(2)),
         lambda: SphereHeatKernel(Sphere(1)),
-        lambda: S3.log_density(torch.eye(4)[:1], torch.eye(4)[:1], 0.1),
+        lambda: S7.log_density(torch.eye(8)[:1], torch.eye(8)[:1], 0.1),
         lambda: IGSO3().log_density(torch.eye(4)[:1], torch.eye(4)[:1], -1.0),
     ],
 )
