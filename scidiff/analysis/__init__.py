@@ -20,7 +20,7 @@ from scidiff.analysis.landscapes import (
     mode_graph,
     plot_modes,
 )
-from scidiff.analysis.membership import Auc, auc, denoising_loss, membership, sima
+from scidiff.analysis.membership import Auc, auc, denoising_loss, membership_auc, sima
 from scidiff.analysis.memorisation import NearestRatio, NoiseRegimes, nearest_ratio, noise_regimes, plot_regimes
 from scidiff.analysis.principal import Walkers, principal_curve
 from scidiff.analysis.string import Curve, geodesic, minimum_energy_path, plot_curve, respace, transport
@@ -52,7 +52,7 @@ __all__ = [
     "flow_velocity",
     "geodesic",
     "independent_divergence",
-    "membership",
+    "membership_auc",
     "minimum_energy_path",
     "mode_graph",
     "nearest_ratio",

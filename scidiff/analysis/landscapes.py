@@ -223,7 +223,7 @@ def find_modes(
         x = space.exp(x, -step * g)
     g = gradient(x)
     found: list[Tensor] = []
-    for point in x[inner(space, x, g, g).sqrt() < tolerance].split(1):
+    for point in x[inner(space, x, g, g).sqrt() < tolerance].unsqueeze(1):
         if all(float(dist(space, point, other)) > radius for other in found):
             found.append(point)
     if not found:

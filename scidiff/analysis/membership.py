@@ -32,7 +32,7 @@ from scidiff.errors import ConfigError, ShapeError
 from scidiff.process import GaussianProcess, Kind
 from scidiff.random import Noise
 
-__all__ = ["Auc", "auc", "denoising_loss", "membership", "sima"]
+__all__ = ["Auc", "auc", "denoising_loss", "membership_auc", "sima"]
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def sima(denoiser: Denoiser, process: GaussianProcess, x: Tensor, t: float) -> T
     return _prediction(denoiser, process, x, t, Kind.EPS).double().flatten(1).norm(dim=1)
 
 
-def membership(
+def membership_auc(
     denoiser: Denoiser,
     process: GaussianProcess,
     train: Tensor,

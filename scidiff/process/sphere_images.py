@@ -27,7 +27,8 @@ __all__ = ["three_sphere_images"]
 
 _NEAR = 0.5
 _COTANGENT = (1 / 3, 1 / 45, 2 / 945, 1 / 4725, 2 / 93555, 1382 / 638512875, 4 / 18243225)
-_SLOPE = tuple((-1) ** (k + 1) * (k + 1) / math.factorial(k + 2) for k in range(12))
+_SHARE = tuple((-1) ** k / math.factorial(k + 1) for k in range(16))
+_SLOPE = tuple((-1) ** (k + 1) * (k + 1) / math.factorial(k + 2) for k in range(16))
 
 
 def _cotangent_gap(r: Tensor) -> Tensor:
@@ -52,8 +53,7 @@ def three_sphere_images(r: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     z = 2 * math.pi * p / t
     small = z < 0.5
     safe, low = torch.where(small, 1.0, z), torch.where(small, z, 0.0)
-    share = torch.where(z == 0, 1.0, -torch.expm1(-safe) / safe)
-    share = torch.where(small & (z != 0), -torch.expm1(-low) / torch.where(low == 0, 1.0, low), share)
+    share = torch.where(small, series(_SHARE, low), -torch.expm1(-safe) / safe)
     rate = torch.where(small, series(_SLOPE, low), ((1 + safe) * (-safe).exp() - 1) / safe**2)
     beyond = (-z).exp()
     b = 2 * math.pi**2 / t * share - (1 + beyond)

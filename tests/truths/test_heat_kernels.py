@@ -136,7 +136,7 @@ def test_the_score_is_the_gradient_on_the_manifold(kernel):
     assert torch.allclose((up - down) / (2 * h), slope, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("t", [0.05, 0.7, 3.0])
+@pytest.mark.parametrize("t", [0.05, 0.7, 1.9, 3.0])
 @pytest.mark.parametrize("kernel", [S2, S3, H3, IGSO3(), WrappedNormal(Torus(3))], ids=lambda k: repr(k.space))
 def test_the_density_is_differentiable_and_its_gradient_is_the_score(kernel, t):
     """Autograd of log p through exp at rest; at ``x = x0`` both vanish. Round-off 1e-16 over a few distances."""

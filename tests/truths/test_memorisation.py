@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from scidiff.analysis.membership import auc, denoising_loss, membership, sima
+from scidiff.analysis.membership import auc, denoising_loss, membership_auc, sima
 from scidiff.analysis.memorisation import nearest_ratio, noise_regimes
 from scidiff.denoise import DatasetDenoiser, Denoiser, GaussianMixture
 from scidiff.errors import ConfigError
@@ -34,10 +34,10 @@ TRAIN, HOLDOUT, NEW = DATA.split(COUNT)
 
 def test_membership_of_the_two_extremes():
     """The denoiser of the data set scores 1, that of the population 1/2, and the intervals say so."""
-    heart = membership(DatasetDenoiser(SCHEDULE, TRAIN).denoiser, PROCESS, TRAIN, HOLDOUT, TIMES, seed=0)
+    heart = membership_auc(DatasetDenoiser(SCHEDULE, TRAIN).denoiser, PROCESS, TRAIN, HOLDOUT, TIMES, seed=0)
     assert heart.value > 0.99
     assert heart.leaks and heart.high <= 1
-    fair = membership(population().denoiser, PROCESS, TRAIN, HOLDOUT, TIMES, seed=0)
+    fair = membership_auc(population().denoiser, PROCESS, TRAIN, HOLDOUT, TIMES, seed=0)
     assert fair.low < 0.5 < fair.high
     # 0.02 is the standard error of 400 against 400 ties-free scores: sqrt(801 / 12) / 400
     assert abs(fair.value - 0.5) < 3 * math.sqrt(801 / 12) / 400
@@ -59,7 +59,7 @@ def test_between_the_extremes_the_score_is_monotone():
         heart, fair = DatasetDenoiser(SCHEDULE, TRAIN), population()
         return Denoiser(lambda x, t, c: part * heart(x, t) + (1 - part) * fair(x, t), Kind.MEAN)
 
-    found = [membership(blend(part), PROCESS, TRAIN, HOLDOUT, TIMES, seed=0).value for part in (0.0, 0.1, 0.3, 1.0)]
+    found = [membership_auc(blend(part), PROCESS, TRAIN, HOLDOUT, TIMES, seed=0).value for part in (0.0, 0.1, 0.3, 1.0)]
     assert found == sorted(found)
     assert found[1] > 0.55
 

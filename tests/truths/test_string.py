@@ -77,9 +77,9 @@ def test_energy_against_entropy():
     assert float(path.images[:, 1].abs().max()) < 1e-3
     assert path.barrier == pytest.approx(3.0, abs=1e-6)
     curve = principal_curve(
-        PLANE, well.gradient, path.images, walkers=Walkers(300, 0.02), iterations=900, seed=0, energy=well.energy
+        PLANE, well.gradient, path.images, walkers=Walkers(300, 0.03), iterations=1500, seed=0, energy=well.energy
     )
-    # standard error 0.003: 15 x 300 walkers, 600 steps of 0.02, correlation time 1; the step itself shifts by 0.001
+    # standard error 0.004 over seeds, measured; the step of the walkers shifts E[y] by -0.0015
     assert float(curve.images[:, 1].mean()) == pytest.approx(mean, abs=0.01)
     assert float((curve.images[:, 1] - mean).abs().max()) < 0.04
     assert float((curve.images[:, 0] - path.images[:, 0]).abs().max()) < 0.1

@@ -18,6 +18,7 @@ GROUPS = (
     "scidiff.bench.core.kernels:claims",
     "scidiff.bench.core.rules:claims",
     "scidiff.bench.core.plans:claims",
+    "scidiff.bench.core.canon:claims",
     "scidiff.bench.core.manifolds:claims",
     "scidiff.bench.core.meshes:claims",
     "scidiff.bench.core.analyses:claims",
