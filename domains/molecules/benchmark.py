@@ -183,6 +183,7 @@ def _distance(model: MoleculeModel, size: _Size, seed: int) -> Iterator[Row]:
         same = (report.train_rows or {}).get(name)
         yield Row(
             f"qm9 {name}, 20 steps", "measured", found.value, interval, bar, above=False,
-            baseline=None if same is None else same.value, baseline_name="as many training molecules", calls=20, seconds=seconds,
+            baseline=None if same is None else same.value, baseline_name="as many training molecules", calls=20,
+            seconds=seconds,
             note=f"n = {size.fcd} against {len(test)} held-out molecules; {found.note}",
         )  # fmt: skip

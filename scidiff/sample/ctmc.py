@@ -150,7 +150,7 @@ class ProjectAndNoise(SiteRule):
     dependence is only what ``F`` sees. The order 1/2 is that of survivals that leave 1 linearly; see the module's head.
     """
 
-    label: ClassVar[str] = "consistent(1/2)"
+    label: ClassVar[str] = "consistent(0.5)"
     citation: ClassVar[str] = "arXiv:2602.17602"
 
     def probs(self, process: DiscreteProcess, m: Tensor, x_t: Tensor, t: Tensor, s: Tensor) -> Tensor:
@@ -169,7 +169,7 @@ class Psi(SiteRule):
     """
 
     kappa: float | Kappa
-    label: ClassVar[str] = "consistent(1/2)"
+    label: ClassVar[str] = "consistent(0.5)"
     citation: ClassVar[str] = "arXiv:2602.21185"
 
     def __post_init__(self) -> None:

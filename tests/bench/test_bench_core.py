@@ -74,6 +74,6 @@ def test_the_suite_reports_truth_and_measurement(monkeypatch, capsys):
 def test_the_picture_shows_every_label():
     figure = tv_against_calls(3, (1, 4))
     labels = [line.get_label() for line in figure.axes[0].get_lines()]
-    assert {label.rsplit(", ", 1)[1] for label in labels} == {"exact", "biased", "consistent(1)", "consistent(1/2)"}
+    assert {label.rsplit(", ", 1)[1] for label in labels} == {"exact", "biased", "consistent(1)", "consistent(0.5)"}
     heights = {line.get_label(): line.get_ydata()[-1] for line in figure.axes[0].get_lines()}
     assert heights["minimum entropy, exact"] < 1e-13 < heights["ancestral, consistent(1)"]

@@ -26,8 +26,8 @@ from scidiff.sample.grids import uniform_grid
 from scidiff.sample.predictor_corrector import ForwardBackward
 from scidiff.sample.trapezoidal import Trapezoidal
 from scidiff.sample.uniformisation import Uniformisation
+from scidiff.testing_targets.enumeration import Chain
 from tests.core.test_kernels import banded
-from tests.truths.enumeration import Chain
 
 KERNELS: dict[str, Kernel] = {
     "mask": mask(3, Cosine()),

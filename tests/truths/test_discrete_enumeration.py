@@ -162,7 +162,7 @@ def test_project_and_noise_converges_slowly(rule: SiteRule, power: int) -> None:
     chain = Chain(mask(3, Power(power)), 2)
     coarse, fine = (chain.tv(chain.grid(rule.probs, steps)) for steps in (100, 400))
     assert abs(math.log(coarse / fine, 4) - power / (power + 1)) < 0.07
-    assert rule.label == "consistent(1/2)"
+    assert rule.label == "consistent(0.5)"
 
 
 def test_remdm_remasks_with_its_probability() -> None:

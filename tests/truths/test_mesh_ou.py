@@ -27,7 +27,7 @@ from scidiff.process import CochainProcess, CosineSchedule, Kind, OperatorSchedu
 from scidiff.random import Noise
 from scidiff.sample import ModeRule, RunState, analytic_dpm, ddim, dpmpp_2m, log_snr_grid, run, unipc
 from scidiff.spaces import Cochain
-from tests.truths.gaussian_toys import Impulse
+from scidiff.testing_targets.gaussian import Impulse
 
 CLOCK = VPSchedule()
 
