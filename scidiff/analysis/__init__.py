@@ -22,7 +22,7 @@ from scidiff.analysis.landscapes import (
 )
 from scidiff.analysis.membership import Auc, auc, denoising_loss, membership_auc, sima
 from scidiff.analysis.memorisation import NearestRatio, NoiseRegimes, nearest_ratio, noise_regimes, plot_regimes
-from scidiff.analysis.principal import Walkers, principal_curve
+from scidiff.analysis.principal import Pull, Walkers, principal_curve
 from scidiff.analysis.string import Curve, geodesic, minimum_energy_path, plot_curve, respace, transport
 from scidiff.analysis.variance import GaussianAudit, audit_gaussian, audit_variance, table_variance
 
@@ -39,6 +39,7 @@ __all__ = [
     "MullerBrown",
     "NearestRatio",
     "NoiseRegimes",
+    "Pull",
     "Verdict",
     "Walkers",
     "WrappedMixture",

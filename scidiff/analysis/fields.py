@@ -24,7 +24,7 @@ def flow_velocity(denoiser: Denoiser, process: GaussianProcess) -> Velocity:
         m = process.convert(denoiser(x, time), denoiser.kind, x, time)
         levels = process.schedule.alpha, process.schedule.sigma
         (alpha, alpha_rate), (sigma, sigma_rate) = (
-            torch.func.jvp(level, (time,), (torch.ones_like(time),)) for level in levels
+            torch.autograd.functional.jvp(level, time, torch.ones_like(time)) for level in levels
         )
         return alpha_rate * m + sigma_rate / sigma * (x - alpha * m)
 

@@ -270,7 +270,8 @@ def plot_modes(graph: ModeGraph) -> Figure:
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     for (i, j), curve in graph.edges.items():
-        axes.plot(np.linspace(0, 1, len(curve.images)), curve.energies.numpy(), label=f"{i} to {j}")
+        if curve.energies is not None:
+            axes.plot(np.linspace(0, 1, len(curve.images)), curve.energies, label=f"{i} to {j}")
     axes.set(xlabel="part of the path", ylabel="energy / kT")
     if graph.edges:
         axes.legend(frameon=False)

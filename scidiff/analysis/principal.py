@@ -30,7 +30,7 @@ from scidiff.analysis.string import Curve, Field, Smooth, arc_length, dist, inne
 from scidiff.errors import ConfigError
 from scidiff.random import Noise
 
-__all__ = ["Walkers", "principal_curve"]
+__all__ = ["Pull", "Walkers", "directions", "excess", "principal_curve"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,36 @@ class Walkers:
         return space.exp(x, -self.step * gradient(x) + math.sqrt(2 * self.step * self.temperature) * xi)
 
 
+@dataclass(frozen=True)
+class Pull:
+    """How the images follow their walkers.
+
+    Parameters
+    ----------
+    gain
+        Part of the way to the mean of its walkers that an image goes in one of the first iterations.
+    smoothing
+        Pull towards the neighbours in units of the pull of the walkers, against kinks and noise. It moves the curve by
+        `smoothing` times its curvature times the spacing squared, towards its inside.
+    free_ends
+        Whether the ends move.
+    """
+
+    gain: float = 0.02
+    smoothing: float = 4.0
+    free_ends: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.gain <= 1 or self.smoothing < 0 or self.gain * (1 + 4 * self.smoothing) > 2:
+            raise ConfigError(
+                f"gain {self.gain}, smoothing {self.smoothing}; expected 0 < gain <= 1, smoothing >= 0 and "
+                "gain (1 + 4 smoothing) <= 2, beyond which the string is unstable"
+            )
+
+
+_PULL = Pull()
+
+
 def principal_curve(
     space: Smooth,
     gradient: Field,
@@ -77,23 +107,17 @@ def principal_curve(
     seed: int,
     energy: Field | None = None,
     burn: int | None = None,
-    gain: float = 0.02,
-    smoothing: float = 4.0,
-    free_ends: bool = True,
-    tolerance: float = 0.05,
+    pull: Pull = _PULL,
+    tolerance: float = 0.1,
 ) -> Curve:
     """Find the principal curve of a density by walkers confined to the cells of a string [1]_.
 
     Parameters
     ----------
-    space
-        Geometry.
-    gradient
-        Gradient of the energy, e.g. of `scidiff.analysis.string.score_gradient`.
-    images
-        First guess, shape ``(count, *event)``; a minimum-energy path is a good one.
-    walkers
-        How the walkers move.
+    space, gradient, images
+        As for `scidiff.analysis.string.minimum_energy_path`, whose result is a good first guess.
+    walkers, pull
+        How the walkers move, and how the images follow.
     iterations
         Steps of the walkers.
     seed
@@ -102,16 +126,9 @@ def principal_curve(
         Energy, to be reported along the curve.
     burn
         Iterations at constant gain before the average begins; a third of all by default.
-    gain
-        Part of the way to the mean of its walkers that an image goes in one of these iterations.
-    smoothing
-        Pull towards the neighbours in units of the pull of the walkers, against kinks and noise. It moves the curve by
-        `smoothing` times its curvature times the spacing squared, towards its inside.
-    free_ends
-        Whether the ends move.
     tolerance
-        Largest distance between the images at three quarters and at the end of the run, in units of their spacing, at
-        which the curve counts as converged.
+        Largest distance between the images at three quarters of the average and at its end, in units of their spacing,
+        at which the curve counts as converged.
 
     Returns
     -------
@@ -123,25 +140,38 @@ def principal_curve(
     .. [1] E. Vanden-Eijnden, M. Venturoli, doi:10.1063/1.3130083
     """
     burn = iterations // 3 if burn is None else burn
-    if len(images) < 3 or not 0 <= burn < iterations or not 0 < gain <= 1 or smoothing < 0:
+    if len(images) < 3 or not 0 <= burn < iterations:
         raise ConfigError(
-            f"{len(images)} images, burn {burn} of {iterations} iterations, gain {gain}, smoothing {smoothing}; "
-            "expected at least 3 images, 0 <= burn < iterations, 0 < gain <= 1 and smoothing >= 0"
+            f"{len(images)} images, burn {burn} of {iterations} iterations; expected at least 3 images and "
+            "0 <= burn < iterations"
         )
-    owner = torch.arange(len(images), device=images.device).repeat_interleave(walkers.count)
-    noise = Noise.range(seed, len(owner))
-    x, late = images[owner], images
+    late, images = _run(space, gradient, images, walkers, pull, iterations, burn, seed)
+    residual = float((dist(space, images, late) / arc_length(space, images)[-1]).max() * (len(images) - 1))
+    curve = Curve(images, None, None, None, residual, iterations, residual < tolerance)
+    return curve if energy is None else replace(curve, energies=energy(images))
+
+
+def _run(
+    space: Smooth,
+    gradient: Field,
+    images: Tensor,
+    walkers: Walkers,
+    pull: Pull,
+    iterations: int,
+    burn: int,
+    seed: int,
+) -> tuple[Tensor, Tensor]:
+    """Images at three quarters of the average, and at its end."""
+    x = late = images.repeat_interleave(walkers.count, 0)
+    noise = Noise.range(seed, len(x))
     for i in range(iterations):
         y = walkers.proposal(space, gradient, x, noise, i)
         x = torch.where(_expand(excess(space, y, images, walkers.count) == 0, y), y, x)
-        pull = gain if i < burn else gain / (1 + (i - burn) * gain)
-        images = _follow(space, images, x, walkers.count, pull, smoothing, free_ends)
+        gain = pull.gain if i < burn else pull.gain / (1 + (i - burn) * pull.gain)
+        images = _follow(space, images, x, walkers.count, replace(pull, gain=gain))
         x = _pushed(space, x, images, walkers.count)
         late = images if i == burn + 3 * (iterations - burn) // 4 else late
-    spacing = float(dist(space, images[:-1], images[1:]).mean())
-    residual = float(dist(space, images, late).max()) / spacing
-    curve = Curve(images, None, None, None, residual, iterations, residual < tolerance)
-    return curve if energy is None else replace(curve, energies=energy(images))
+    return late, images
 
 
 def directions(space: Smooth, images: Tensor, span: int = 2) -> Tensor:
@@ -183,16 +213,14 @@ def _pushed(space: Smooth, x: Tensor, images: Tensor, count: int) -> Tensor:
     return torch.where(_expand(beyond == 0, x), x, back)
 
 
-def _follow(
-    space: Smooth, images: Tensor, x: Tensor, count: int, pull: float, smoothing: float, free_ends: bool
-) -> Tensor:
-    """Draw the images to the means of their walkers, smooth them and put them at equal distances."""
+def _follow(space: Smooth, images: Tensor, x: Tensor, count: int, pull: Pull) -> Tensor:
+    """Draw the images across the string to the means of their walkers, smooth them and put them at equal distances."""
     ways = space.log(images.repeat_interleave(count, 0), x)
-    move = pull * ways.reshape(len(images), count, *ways.shape[1:]).mean(1)
+    move = ways.reshape(len(images), count, *ways.shape[1:]).mean(1)
     middle = images[1:-1]
-    move[1:-1] += pull * smoothing * (space.log(middle, images[:-2]) + space.log(middle, images[2:]))
+    move[1:-1] += pull.smoothing * (space.log(middle, images[:-2]) + space.log(middle, images[2:]))
     along = directions(space, images)
-    move = move - scaled(inner(space, images, move, along), along)
-    if not free_ends:
+    move = pull.gain * (move - scaled(inner(space, images, move, along), along))
+    if not pull.free_ends:
         move[0], move[-1] = 0.0, 0.0
     return respace(space, space.exp(images, move))

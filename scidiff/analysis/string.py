@@ -365,7 +365,7 @@ def plot_curve(*curves: Curve, names: Sequence[str] = ()) -> Figure:
     axes = figure.subplots()
     for curve, name in itertools.zip_longest(curves, names, fillvalue=""):
         axes.plot(torch.linspace(0, 1, len(curve.images)), curve.energies, marker=".", label=name)
-        if curve.saddle is not None:
+        if curve.saddle is not None and curve.energies is not None:
             axes.axhline(float(curve.energies[0]) + curve.barrier, color="0.6", linewidth=0.8, linestyle="--")
     axes.set(xlabel="part of the path", ylabel="energy / kT")
     if names:

@@ -159,6 +159,9 @@ class DiscreteProcess(Process):
     def ratios(self, m: Tensor, x_t: Tensor, t: _Time) -> Tensor:
         """Concrete score ``p_t(y) / p_t(x_t)`` of changing one site to ``y``, shape ``(batch, *sites, D)``.
 
+        Where no noise leads from ``y`` to ``x_t`` the posterior does not determine the ratio, and no rate needs it:
+        what stands there is not the score.
+
         References
         ----------
         .. [1] A. Lou et al., "Discrete diffusion modeling by estimating the ratios", arXiv:2310.16834

@@ -185,13 +185,14 @@ class GaussianProcess(Process):
         x_t, t
             State and time.
         gradient
-            Gradient of ``log h`` with respect to ``x_t``, where ``h(x_t) = E[h(x_0) | x_t]``.
+            Gradient of ``log h`` with respect to ``x_t``, where ``h(x_t) = E[h(x_0) | x_t]``; what leads out of a
+            linear subspace, such as that of centred points, is dropped.
         """
         t = site_time(t, x_t)
         alpha = self.schedule.alpha(t)
         if bool((alpha == 0).any()):
             raise NumericalError("a tilt was asked for at alpha = 0, where the state says nothing of x_0; use t < 1")
-        return (m + self.schedule.sigma(t) ** 2 / alpha * gradient).to(m.dtype)
+        return (m + self.schedule.sigma(t) ** 2 / alpha * self.space.project(gradient)).to(m.dtype)
 
 
 def _check_kind(kind: Kind) -> None:

@@ -21,6 +21,7 @@ from scidiff.sample.loop import Corrector, Plan, Rule, Transform, run
 from scidiff.sample.modes import ModeRule
 from scidiff.sample.plans import Confidence, EntropyBounded, FirstHitting, InfoGain, MinimumEntropy, RandomOrder
 from scidiff.sample.predictor_corrector import ForwardBackward
+from scidiff.sample.retracted import Retracted, RetractedBridge
 from scidiff.sample.solvers import analytic_dpm, ancestral, ddim, heun
 from scidiff.sample.state import RunState, Stamp
 from scidiff.sample.table import Table, TableRule
@@ -47,6 +48,8 @@ __all__ = [
     "Psi",
     "RandomOrder",
     "RateLeaping",
+    "Retracted",
+    "RetractedBridge",
     "Rule",
     "RunState",
     "SiteRule",

@@ -107,6 +107,8 @@ def test_senseless_requests_are_refused():
         string.minimum_energy_path(PLANE, lambda x: -(x**3), 3 * images, step=5.0, iterations=50)
     with pytest.raises(ConfigError, match="positive"):
         principal.Walkers(0, 0.1)
+    with pytest.raises(ConfigError, match="unstable"):
+        principal.Pull(gain=0.5, smoothing=4.0)
     with pytest.raises(ConfigError, match="burn"):
         principal.principal_curve(
             PLANE, lambda x: x, images, walkers=principal.Walkers(2, 0.1), iterations=5, burn=5, seed=0

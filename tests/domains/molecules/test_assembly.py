@@ -119,6 +119,21 @@ def test_room_keeps_the_graph_joinable_and_is_the_largest_that_does(state: Assem
             state = bound(state, pair, random.randint(1, room))
 
 
+@pytest.mark.parametrize("given_valences", [(), (1,), (3, 3), (3, 3, 3), (2, 1, 3)])
+def test_room_is_exact_where_new_valence_is_scarce(given_valences: tuple[int, ...]) -> None:
+    """Two or three new atoms of every budget beside given ones: every pair, every order."""
+    for budgets in [*product(range(1, 5), repeat=2), *product((1, 2, 4), repeat=3)]:
+        count = len(given_valences) + len(budgets)
+        new = np.arange(count) >= len(given_valences)
+        state = started(np.array([*given_valences, *[0] * len(budgets)]), new, np.array([*new[~new], *budgets]), [])
+        if not state.joinable[0]:
+            continue
+        for pair in np.flatnonzero(new[state.i] | new[state.j]).tolist():
+            room = int(state.room(np.array([0]), state.i[[pair]], state.j[[pair]])[0])
+            for order in range(1, ORDER.max() + 1):
+                assert bool(bound(state, pair, order).joinable[0]) == (order <= room)
+
+
 @settings(max_examples=100)
 @given(starts(), st.randoms(use_true_random=False))
 def test_joining_at_random_never_ends_before_one_part_is_left(state: Assembly, random) -> None:

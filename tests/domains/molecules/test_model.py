@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rdkit import Chem
+from scidiff.domains.molecules.graphs import decode
 from scidiff.domains.molecules.model import MoleculeModel, draw_sizes
 from scidiff.domains.molecules.samples import MoleculeSamples
 from scidiff.domains.molecules.scaffold import contains, parse_query
@@ -91,6 +92,19 @@ def test_scaffolds_are_in_every_sample(query: str) -> None:
         all_good(samples)
         assert all(contains(molecule, parse_query(query)) for molecule in samples.items)
         assert samples.provenance["scaffold"] == Chem.MolToSmiles(parse_query(query))
+
+
+def test_molecules_are_built_knowing_what_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def watched(atoms: np.ndarray, bonds: np.ndarray, vocabulary: Vocabulary, given: np.ndarray) -> Chem.Mol:
+        seen.append(list(given))
+        return decode(atoms, bonds, vocabulary, given)
+
+    monkeypatch.setattr("scidiff.domains.molecules.samples.decode", watched)
+    model().sample(3, steps=1, scaffold="*c1cc[nH]c1")
+    model().sample(2, steps=1)
+    assert seen == [[0, 1, 2, 3, 4]] * 3 + [[]] * 2
 
 
 @pytest.mark.parametrize("wrong", [{"count": 0}, {"count": -3}, {"steps": 0}, {"batch_size": 0}, {"seed": -1}])

@@ -12,7 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
-from scidiff.domains.molecules.graphs import GraphSet, pair_count, pair_index, parse
+from scidiff.domains.molecules.graphs import GraphSet, edges, pair_count, pair_index, parse
+from scidiff.domains.molecules.kekule import kekule_form
 from scidiff.domains.molecules.projection import ValenceProjection
 from scidiff.domains.molecules.scaffold import Scaffold, contains
 from scidiff.domains.molecules.vocabulary import Bond, Vocabulary
@@ -61,12 +62,14 @@ def random_prediction(
 def test_whatever_is_predicted_a_molecule_comes_out(
     name: str, sizes: list[int], atoms: str, bonds: str, seed: int
 ) -> None:
-    """2,000 molecules: connected, sanitizable, closed-shell, of the size that was asked for."""
+    """2,000 molecules: connected, sanitizable, closed-shell, of the size asked for, and with no pi electron over."""
     vocabulary = VOCABULARIES[name]
     state = start_state(vocabulary, sizes, 12, seed=seed)
     classes, after = project(vocabulary, state, random_prediction(vocabulary, state, seed, atoms, bonds))
-    for molecule, size in zip(built(vocabulary, classes, sizes), sizes, strict=True):
+    for row, (molecule, size) in enumerate(zip(built(vocabulary, classes, sizes), sizes, strict=True)):
         assert faults(molecule, size) == []
+        bonds = edges(classes["bonds"][row], size)
+        assert kekule_form(classes["atoms"][row].tolist(), bonds, vocabulary).unmatched == []
     assert torch.isfinite(after.records["cost"]).all()
 
 
