@@ -38,7 +38,7 @@ from scidiff.mesh import (
 )
 from scidiff.process import CochainProcess, Kind, OperatorSchedule, VPSchedule
 from scidiff.random import Noise
-from scidiff.sample import ModeRule, log_snr_grid, run, unipc
+from scidiff.sample import ModeRule, RunState, log_snr_grid, run, unipc
 from scidiff.spaces import Cochain
 
 HERE = Path(__file__).parent
@@ -99,6 +99,17 @@ class Flows:
         noise = Noise.range(seed, count)
         return run(self.denoiser(process), process, rule, rule.plan, noise=noise, shape=self.space.shape).x
 
+    def covariance_error(self, steps: int, *, stiffness: float) -> float:
+        """Relative error of the covariance of the samples, without sampling: the solver is affine in its start."""
+        process = self.process(stiffness)
+        rule = ModeRule.build(process, log_snr_grid(CLOCK, steps, floor=1e-3), functools.partial(unipc, order=2))
+        scale = process.schedule.sigma(1.0, self.space.eigenvalues)
+        start = self.space.values(torch.cat([torch.diag(scale), torch.zeros(1, len(scale))]))
+        state = RunState.at(start, 1.0, Noise.range(0, len(start)))
+        end = self.space.coefficients(run(self.denoiser(process), process, rule, rule.plan, state=state).x)
+        response = end[:-1] - end[-1:]
+        return float((response.T @ response - self.covariance).norm() / self.covariance.norm())
+
     def law(self, functional: Tensor) -> tuple[float, float]:
         """Mean and standard deviation of a linear functional of the values."""
         g = self.space.values(torch.eye(self.space.modes, dtype=torch.float64)) @ functional
@@ -145,6 +156,9 @@ def flow_rows(pictures: Path, *, fast: bool, steps: int = 30) -> list[dict]:
             for what, z in zip(("mean", "variance"), scores[:2], strict=True):
                 rows.append(row(f"flows/{name}/{part}/z of the {what}", z, bar=4.0, passed=abs(z) < 4, **facts))
             rows.append(row(f"flows/{name}/{part}/mean", found, ks_p_value=scores[2], **more, **facts))
+        for few in (10, 20, 40):
+            error = flows.covariance_error(few, stiffness=stiffness)
+            rows.append(row(f"flows/{name}/error of the covariance, {few} calls", error, calls=few, count=1, seeds=[]))
         process = flows.process(stiffness)
         prior = flows.divergence(process.prior(Noise.range(seed, 100), flows.space.shape))
         found = flows.divergence(x)

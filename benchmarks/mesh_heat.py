@@ -169,7 +169,11 @@ def interval(values: np.ndarray) -> list[float]:
 
 
 def heat_rows(*, fast: bool, steps: int | None = None, count: int = 32) -> list[dict]:
-    """Train on surfaces of 42 vertices; test on others of that size and on finer ones of 162."""
+    """Train on surfaces of 42 vertices; test on others of that size and on finer ones of 162.
+
+    ``ratio_interval`` is the 95 % interval of the geometric mean, over surfaces, of the error over that of the plain
+    graph transformer on the same surface.
+    """
     steps, seeds = steps or (100 if fast else 280), (0,) if fast else (0, 1, 2)
     data, same = surfaces(12, 1, 1), [*surfaces(8, 1, 2), Heated.of(icosphere(1))]
     sets = {"unseen surfaces": same, "unseen finer surfaces": [*surfaces(5, 2, 3), Heated.of(icosphere(2))]}
@@ -200,8 +204,16 @@ def heat_rows(*, fast: bool, steps: int | None = None, count: int = 32) -> list[
                 "steps": steps,
             }
             plain = float(found[titles[Plain]].mean())
+            facts["ratio_interval"] = [math.exp(end) for end in interval(np.log(found[name] / found[titles[Plain]]))]
             value = float(found[name].mean())
             rows.append(
-                row(f"heat step/{where}/{name}", value, interval=interval(found[name]), baseline=plain, **facts)
+                row(
+                    f"heat step/{where}/{name}",
+                    value,
+                    interval=interval(found[name]),
+                    baseline=plain,
+                    baseline_name=titles[Plain],
+                    **facts,
+                )
             )
     return rows

@@ -201,6 +201,8 @@ class MoleculeModel:
         _at_least_one(count=count, steps=steps, batch_size=batch_size)
         given = Scaffold.parse(scaffold, self.vocabulary) if isinstance(scaffold, str) else scaffold
         prior = self.size_prior if given is None else given.sizes(self.size_prior, self.vocabulary)
+        if not isinstance(first, int | np.integer) or first < 0:
+            raise ConfigError(f"first is {first!r}; expected a whole number of at least 0")
         noise = Noise.range(seed, count, first)
         sizes = draw_sizes(noise, prior)
         clock = Clock()
@@ -264,8 +266,8 @@ class _Job:
 
 def _at_least_one(**numbers: int) -> None:
     for name, value in numbers.items():
-        if value < 1:
-            raise ConfigError(f"{name} is {value}; expected at least 1")
+        if not isinstance(value, int | np.integer) or value < 1:
+            raise ConfigError(f"{name} is {value!r}; expected a whole number of at least 1")
 
 
 def draw_sizes(noise: Noise, prior: np.ndarray) -> np.ndarray:

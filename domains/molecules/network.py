@@ -88,8 +88,8 @@ class GraphDenoiserNetwork(nn.Module):
             True where an atom is real, shape ``(batch, n)``.
         """
         features = self.config.time_features
-        h = self.atom_class(x["atoms"]) + self.atom_time(fourier(t["atoms"], features))
+        h = self.atom_class(x["atoms"]) + self.atom_time(fourier(t["atoms"], features).to(self.atom_time.weight))
         h = h + self.size(mask.sum(1)).unsqueeze(1)
-        e = self.bond_class(x["bonds"]) + self.bond_time(fourier(t["bonds"], features))
+        e = self.bond_class(x["bonds"]) + self.bond_time(fourier(t["bonds"], features).to(self.bond_time.weight))
         h, e = self.trunk(h, e, mask)
         return {"atoms": self.atom_head(h), "bonds": self.bond_head(e)}

@@ -32,6 +32,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scidiff.errors import NumericalError
 from scidiff.sample.state import RunState
 from scidiff.spaces import State
 from scidiff.spaces.categorical import draw, draw_probs, one_hot_log
@@ -105,8 +106,8 @@ class _Draft:
 
     def __init__(self, projection: ValenceProjection, m: State, state: RunState) -> None:
         self.projection, self.vocabulary = projection, projection.vocabulary
-        self.log_f = {key: torch.log_softmax(value.double().cpu(), -1).numpy() for key, value in m.items()}
-        self.log_f["bonds"] = np.maximum(self.log_f["bonds"], _EXCLUDED)
+        self.log_f = {"atoms": _normalised(m["atoms"])}
+        self.bonds = m["bonds"]
         self.free = {key: value.cpu().numpy() for key, value in state.free.items()}
         batch, size = self.free["atoms"].shape
         self.rows = np.arange(batch)
@@ -136,6 +137,11 @@ class _Draft:
             enough = (left >= 0) & (drawn[:, None] + left + later[:, k, None] >= need[:, None])
             starved = last[:, k] & (slot[self.rows, part] == 0)
             allowed = possible[:, k] & enough & ((left > 0) | ~starved[:, None])
+            if not (allowed.any(1) | ~active).all():
+                raise NumericalError(
+                    "no atom token is left that lets the atoms be joined: the vocabulary, or a state that did not come "
+                    "from valid molecules, has too little valence; sample with smaller molecules or another model"
+                )
             token, cost = _draw(self.log_f["atoms"][:, k], allowed | ~active[:, None], u[:, k])
             self.clean["atoms"][:, k] = np.where(active, token, self.clean["atoms"][:, k])
             self.cost += np.where(active, cost, 0.0)
@@ -151,6 +157,7 @@ class _Draft:
         all its values are made beforehand, and the loop chooses among them.
         """
         free, counts = self.free["bonds"], self.free["bonds"].sum(1)
+        self.log_f["bonds"] = np.maximum(_normalised(self.bonds), _EXCLUDED)
         entropy = -(np.exp(self.log_f["bonds"]) * self.log_f["bonds"]).sum(-1)
         order = np.argsort(np.where(free, entropy, np.inf), axis=1, kind="stable")[:, : counts.max(initial=0)]
         u = self.uniform((free.shape[1],), stream="projection/bonds").gather(1, torch.from_numpy(order))
@@ -227,6 +234,11 @@ class _Draft:
                 self.clean["bonds"][row, pair] = Bond.SINGLE
                 log_f = self.log_f["bonds"][row, pair]
                 self.cost[row] += log_f[Bond.AROMATIC] - log_f[Bond.SINGLE]
+
+
+def _normalised(m: Tensor) -> np.ndarray:
+    """Log-probabilities as an array, summing to one."""
+    return torch.log_softmax(m.double().cpu(), dim=-1).numpy()
 
 
 def _draw(log_f: np.ndarray, allowed: np.ndarray, u: Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -76,7 +76,9 @@ def training_data(source: str, folder: Path | None = None, *, progress: bool = T
     smiles = usable(read_smiles(source).smiles)
     valid, train = split_by_hash(smiles, (0.1, 0.9))
     if not train or not valid:
-        raise DataError(f"{source} has {len(smiles)} different molecules; expected at least some dozens to train on")
+        raise DataError(
+            f"{source} has {len(smiles)} usable different molecules; expected at least some dozens to train on"
+        )
     return TrainingData(Path(source).stem, train, valid[:_HELD_OUT])
 
 
@@ -120,6 +122,8 @@ def build_task(
         raise UnknownNameError("network size", size, SIZES)
     vocabulary, train = encode_training(data.train)
     valid = encode_known(data.valid, vocabulary, int(train.sizes.max()))
+    if not len(valid):
+        raise DataError(f"no held-out molecule of {data.name} fits the training set's atoms and sizes; bring more data")
     config = GraphDenoiserConfig(
         atom_states=len(vocabulary) + len(set(vocabulary.groups)) + 1,
         bond_states=len(Bond),

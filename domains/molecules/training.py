@@ -88,6 +88,7 @@ class MoleculeTask:
     seed: int = 0
     network: nn.Module = field(init=False)
     process: ProductProcess = field(init=False)
+    _order: tuple[int, np.ndarray] = field(init=False, repr=False, default=(-1, np.zeros(0, dtype=np.int64)))
 
     def __post_init__(self) -> None:
         with torch.random.fork_rng(devices=[]):
@@ -106,11 +107,13 @@ class MoleculeTask:
         per_epoch = max(len(self.train) // (self.batch_size * world), 1)
         epoch, place = divmod(step, per_epoch)
         order = self._epoch_order(epoch)
-        rows = order[(place * world + rank) * self.batch_size :][: self.batch_size]
+        first = (place * world + rank) * self.batch_size
+        rows = order.take(range(first, first + min(self.batch_size, len(order))), mode="wrap")
         return GraphBatch.of(self.train, rows)
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
-        if getattr(self, "_order", (None,))[0] != epoch:
+        known, order = self._order
+        if known != epoch:
             random = np.random.default_rng([self.seed, epoch])
             order = random.permutation(len(self.train))
             window = _BUCKET * self.batch_size
@@ -123,7 +126,7 @@ class MoleculeTask:
                 random.shuffle(full)
                 order[first : first + window] = np.concatenate([*full, *rest])
             self._order = (epoch, order)
-        return self._order[1]
+        return order
 
     def loss(
         self, network: nn.Module, batch: GraphBatch, generator: torch.Generator
@@ -134,7 +137,7 @@ class MoleculeTask:
         given, open_atoms = grow_parts(batch.bonds, batch.mask, noise, self.given_share)
         free = self._free(batch, given, open_atoms)
         parts = self._site_terms("loss", network, batch, time, free, noise)
-        scale = 1.0 / batch.sizes
+        scale = 1.0 / batch.sizes.double()
         atoms, bonds = ((parts[key] * scale).mean() for key in ("atoms", "bonds"))
         return atoms + bonds, {"loss_atoms": atoms.detach(), "loss_bonds": bonds.detach()}
 

@@ -112,7 +112,7 @@ class _Layer(nn.Module):
         self.pair_product = nn.Linear(product, hidden, bias=False)
         self.pair_out = nn.Linear(hidden, pair_width)
 
-    def forward(self, h: Tensor, e: Tensor, mask: Tensor, key_bias: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, h: Tensor, e: Tensor, mask: Tensor, key_bias: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
         batch, nodes, width = h.shape
         incidence, position = _incidence(nodes)
         edge = self.pair_norm(e)
@@ -123,10 +123,10 @@ class _Layer(nn.Module):
         bias = bias.to(q.dtype) + key_bias.to(q.dtype)
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         h = h + self.attention_out(attended.transpose(1, 2).reshape(batch, nodes, width))
-        h = h + self.message(a.mean(-1).transpose(1, 2))
+        h = h + self.message((a.sum(-1) / count).transpose(1, 2))
         h = h + self.mix(self.mix_norm(h))
         cycles = (a @ a.transpose(-1, -2)).flatten(2).index_select(2, position.to(h.device)).transpose(1, 2)
-        cycles = cycles / math.sqrt(nodes)
+        cycles = cycles / count.sqrt()
         ends = incidence.to(h) @ self.pair_node(h)
         inner = self.pair_in(edge) + ends + self.pair_product(cycles)
         return h, e + self.pair_out(F.gelu(inner))
@@ -157,7 +157,8 @@ class GraphTransformer(nn.Module):
         mask
             True where a node is real, shape ``(batch, n)``.
         """
+        count = mask.sum(1).to(h.dtype)[:, None, None]
         key_bias = torch.zeros_like(mask, dtype=h.dtype).masked_fill(~mask, -1e4)[:, None, None, :]
         for layer in self.layers:
-            h, e = layer(h, e, mask, key_bias)
+            h, e = layer(h, e, mask, key_bias, count)
         return h, e

@@ -62,8 +62,8 @@ class Samples:
         return np.array([status is Status.OK for status in self.status], dtype=bool)
 
     def take(self, rows: Sequence[int] | np.ndarray) -> Self:
-        """Samples of the chosen rows, in the given order."""
-        rows = np.asarray(rows)
+        """Samples of the chosen rows, by numbers in the given order or by a boolean mask."""
+        rows = np.arange(len(self))[np.asarray(rows, dtype=None if len(rows) else np.int64)]
         return replace(
             self,
             items=[self.items[k] for k in rows],

@@ -21,6 +21,7 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -93,7 +94,7 @@ class OptimalTransportCoupling:
         Raises
         ------
         NumericalError
-            If a distance is not finite.
+            If a point or a distance is not finite.
         """
         rows, columns = linear_sum_assignment(transport_costs(space, x0, x1, power=self.power).numpy())
         return torch.from_numpy(rows).long(), torch.from_numpy(columns).long()
@@ -119,9 +120,10 @@ def transport_costs(space: Space, x0: State, x1: State, *, power: float = 2.0) -
     Raises
     ------
     NumericalError
-        If a distance is not finite.
+        If a point or a distance is not finite.
     """
     count = _count(x0, x1)
+    _check_finite(x0, x1)
     parts = []
     for rows in torch.arange(count).split(max(1, _PAIRS // max(1, count))):
         left = state_map(lambda part, rows=rows: part.detach().double()[rows].repeat_interleave(count, 0), x0)
@@ -130,5 +132,12 @@ def transport_costs(space: Space, x0: State, x1: State, *, power: float = 2.0) -
         parts.append(square.cpu() ** (power / 2))
     costs = torch.cat(parts)
     if not bool(costs.isfinite().all()):
-        raise NumericalError("a distance between data and prior is not finite; look for NaN or infinite points")
+        raise NumericalError("a distance between data and prior is not finite; its power overflows, scale the data")
     return costs
+
+
+def _check_finite(*states: State) -> None:
+    for state in states:
+        for part in state.values() if isinstance(state, Mapping) else (state,):
+            if not bool(part.isfinite().all()):
+                raise NumericalError("points of the batch are NaN or infinite; expected finite ones: look at the data")

@@ -75,11 +75,6 @@ def test_what_stands_in_the_padding_is_never_seen() -> None:
         assert torch.equal(first[:, :count], second[:, :count])
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the mean and the product divide by the padded number of nodes and trained weights depend on it; callers "
-    "therefore pad every graph by its own size alone",
-)
 def test_how_much_padding_there_is_does_not_matter() -> None:
     net, (h, e) = network(), inputs(5)
     nodes_out, pairs_out = net(h, e, full(5))

@@ -14,7 +14,6 @@ from scidiff.analysis import (
     Walkers,
     coherent_divergence,
     geodesic,
-    membership,
     minimum_energy_path,
     principal_curve,
     recurse,
@@ -102,7 +101,7 @@ def _auc(seed: int, by_heart: bool) -> float:
     law = GaussianMixture.gaussian(schedule, torch.zeros(_DIM), torch.tensor(1.0))
     denoiser = Denoiser(DatasetDenoiser(schedule, train), Kind.MEAN) if by_heart else law.denoiser
     process = GaussianProcess(Euclidean((_DIM,)), schedule)
-    return membership(denoiser, process, train, others, [0.05], seed=seed).value
+    return membership_auc(denoiser, process, train, others, [0.05], seed=seed).value
 
 
 def _collapse(seed: int) -> float:
