@@ -134,7 +134,7 @@ def law_scores(values: np.ndarray, mean: float, std: float) -> tuple[float, floa
     return float(z_mean), float(z_variance), float(stats.kstest(values, "norm", (mean, std)).pvalue)
 
 
-def flow_rows(pictures: Path, *, fast: bool, steps: int = 30) -> list[dict]:
+def flow_rows(pictures: Path, *, fast: bool, steps: int = 80) -> list[dict]:
     """Law of the circulation, divergence, and noise that knows the mesh against noise that does not."""
     flows, count, seed, rows = Flows.on(3, 18) if fast else Flows.on(4, 24), 500 if fast else 4000, 5, []
     for name, stiffness in (("Hodge noise", 0.01), ("white noise", 0.0)):
@@ -156,7 +156,7 @@ def flow_rows(pictures: Path, *, fast: bool, steps: int = 30) -> list[dict]:
             for what, z in zip(("mean", "variance"), scores[:2], strict=True):
                 rows.append(row(f"flows/{name}/{part}/z of the {what}", z, bar=4.0, passed=abs(z) < 4, **facts))
             rows.append(row(f"flows/{name}/{part}/mean", found, ks_p_value=scores[2], **more, **facts))
-        for few in (10, 20, 40):
+        for few in (10, 20, 40, 80):
             error = flows.covariance_error(few, stiffness=stiffness)
             rows.append(row(f"flows/{name}/error of the covariance, {few} calls", error, calls=few, count=1, seeds=[]))
         process = flows.process(stiffness)
@@ -172,7 +172,7 @@ def flow_rows(pictures: Path, *, fast: bool, steps: int = 30) -> list[dict]:
 # ---- (c) fields ------------------------------------------------------------------------------------------------------
 
 
-def field_rows(pictures: Path, *, fast: bool, steps: int = 20) -> list[dict]:
+def field_rows(pictures: Path, *, fast: bool, steps: int = 80) -> list[dict]:
     """Draw fields of the covariance ``(1 + 0.05 l)^-2``; compare their mean energy ``<x, x>`` with its trace."""
     shapes = {
         "torus": torus(24, 12) if fast else torus(48, 24),

@@ -174,7 +174,7 @@ def heat_rows(*, fast: bool, steps: int | None = None, count: int = 32) -> list[
     ``ratio_interval`` is the 95 % interval of the geometric mean, over surfaces, of the error over that of the plain
     graph transformer on the same surface.
     """
-    steps, seeds = steps or (100 if fast else 280), (0,) if fast else (0, 1, 2)
+    steps, seeds = steps or (100 if fast else 450), (0,) if fast else (0, 1, 2)
     data, same = surfaces(12, 1, 1), [*surfaces(8, 1, 2), Heated.of(icosphere(1))]
     sets = {"unseen surfaces": same, "unseen finer surfaces": [*surfaces(5, 2, 3), Heated.of(icosphere(2))]}
     size = parameters(Transformed(24))

@@ -45,7 +45,7 @@ class _Size:
 
 
 _FAST = _Size(samples=200, each_query=20, speed=128, universe=4_000, fcd=0)
-_FULL = _Size(samples=1_000, each_query=100, speed=512, universe=50_000, fcd=10_000)
+_FULL = _Size(samples=1_000, each_query=100, speed=1_024, universe=50_000, fcd=10_000)
 
 
 def rows(fast: bool, seed: int) -> Iterator[Row]:

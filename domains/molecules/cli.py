@@ -41,7 +41,7 @@ def sample(
     steps: Steps = 20,
     seed: Seed = 0,
     temperature: Temperature = 1.0,
-    batch_size: Batch = 512,
+    batch_size: Batch = 1024,
     device: Device = "cpu",
     to_json: Json = None,
 ) -> None:
@@ -61,7 +61,7 @@ def scaffold(
     steps: Steps = 20,
     seed: Seed = 0,
     temperature: Temperature = 1.0,
-    batch_size: Batch = 512,
+    batch_size: Batch = 1024,
     device: Device = "cpu",
     to_json: Json = None,
 ) -> None:

@@ -159,7 +159,7 @@ class MoleculeModel:
         steps: int = 20,
         seed: int = 0,
         scaffold: str | Scaffold | None = None,
-        batch_size: int = 512,
+        batch_size: int = 1024,
         first: int = 0,
         rule: SiteRule | None = None,
         temperature: float = 1.0,
@@ -193,16 +193,13 @@ class MoleculeModel:
 
         Raises
         ------
-        ConfigError
-            If `count`, `steps` or `batch_size` is below 1, or the scaffold leaves no room.
-        DataError
-            If the scaffold cannot be read or has atoms that the model does not know.
+        ConfigError, DataError
+            If a number is out of range; if the scaffold cannot be read, is not known to the model, or leaves no room.
         """
-        _at_least_one(count=count, steps=steps, batch_size=batch_size)
+        _whole_numbers(1, count=count, steps=steps, batch_size=batch_size)
+        _whole_numbers(0, first=first)
         given = Scaffold.parse(scaffold, self.vocabulary) if isinstance(scaffold, str) else scaffold
         prior = self.size_prior if given is None else given.sizes(self.size_prior, self.vocabulary)
-        if not isinstance(first, int | np.integer) or first < 0:
-            raise ConfigError(f"first is {first!r}; expected a whole number of at least 0")
         noise = Noise.range(seed, count, first)
         sizes = draw_sizes(noise, prior)
         clock = Clock()
@@ -264,10 +261,10 @@ class _Job:
         }
 
 
-def _at_least_one(**numbers: int) -> None:
+def _whole_numbers(least: int, **numbers: int) -> None:
     for name, value in numbers.items():
-        if not isinstance(value, int | np.integer) or value < 1:
-            raise ConfigError(f"{name} is {value!r}; expected a whole number of at least 1")
+        if not isinstance(value, int | np.integer) or value < least:
+            raise ConfigError(f"{name} is {value!r}; expected a whole number of at least {least}")
 
 
 def draw_sizes(noise: Noise, prior: np.ndarray) -> np.ndarray:

@@ -1,9 +1,10 @@
-"""The denoiser of a data set on a manifold: the posterior mean of ``log_x``, a softmax average over the data.
+"""The denoiser of a data set on a manifold: a softmax average of the targets of the data.
 
-    m(x, t) = sum_k w_k log_x(y_k),     w_k prop. p(x | y_k, t)
+    m(x, t) = sum_k w_k target(x; y_k, t),     w_k prop. p(x | y_k, t)
 
-with the density of the path known in closed form: `scidiff.process.contraction.contracted_uniform` for geodesic paths
-from the uniform law. The flow with this ``m`` carries the prior to the empirical law of the data.
+with the density known in closed form: `scidiff.process.contracted_uniform` for geodesic paths from the uniform law, or
+`scidiff.process.HeatProcess.log_density`. The target is ``log_x(y_k)`` of the former and the score of the latter. The
+flow with this ``m`` carries the prior to the empirical law of the data.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from torch import Tensor
 
 from scidiff.denoise.denoiser import Denoiser
 from scidiff.errors import ShapeError
-from scidiff.process.base import Kind
 from scidiff.process.geodesic import TangentProcess, point_time
+from scidiff.process.heat_process import HeatProcess
 
 __all__ = ["ManifoldDatasetDenoiser"]
 
@@ -39,8 +40,8 @@ class ManifoldDatasetDenoiser:
         Data, shape ``(count, *sites, *point)``.
     """
 
-    process: TangentProcess
-    log_density: Callable[[TangentProcess, Tensor, Tensor, Tensor], Tensor]
+    process: TangentProcess | HeatProcess
+    log_density: Callable[[Any, Tensor, Tensor, Tensor], Tensor]
     data: Tensor
 
     def __post_init__(self) -> None:
@@ -48,23 +49,26 @@ class ManifoldDatasetDenoiser:
 
     @property
     def denoiser(self) -> Denoiser:
-        """The data set as a denoiser of kind TANGENT."""
-        return Denoiser(self, Kind.TANGENT)
+        """The data set as a denoiser of the kind of the process."""
+        return Denoiser(self, self.process.kind)
 
     def weights(self, x: Tensor, t: Tensor | float) -> Tensor:
         """Posterior probability of every datum, shape ``(batch, count)``, float64."""
-        site, (state, data) = self.process.site, self._pairs(x)
-        times = point_time(t, x, site).unsqueeze(1).expand(site.lead(state))
+        site, (state, data, times) = self.process.site, self._pairs(x, t)
         logits = self.log_density(self.process, data, state, times).reshape(len(x), len(self.data), -1).sum(-1)
         nearest = site.dist(state, data).reshape(len(x), len(self.data), -1).square().sum(-1).argmin(1)
         alone = torch.nn.functional.one_hot(nearest, len(self.data)).double().log()
         return torch.where((logits > -torch.inf).any(1, keepdim=True), logits, alone).softmax(1)
 
     def __call__(self, x: Tensor, t: Tensor | float, condition: Any = None) -> Tensor:
-        """Denoised tangent, float64, shape ``(batch, *sites, *tangent_shape)``; `condition` is not used."""
-        return torch.einsum("bk,bk...->b...", self.weights(x, t), self.process.site.log(*self._pairs(x)))
+        """Posterior mean of the target, float64, shape ``(batch, *sites, *tangent_shape)``; `condition` is not used."""
+        state, data, times = self._pairs(x, t)
+        return torch.einsum("bk,bk...->b...", self.weights(x, t), self.process.target(data, state, times))
 
-    def _pairs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _pairs(self, x: Tensor, t: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
+        """States, data and times of every pair, with the axes ``(batch, count)`` in front."""
         if x.shape[1:] != self.data.shape[1:]:
             raise ShapeError(f"x has shape {tuple(x.shape)}; expected (batch, {tuple(self.data.shape[1:])})")
-        return torch.broadcast_tensors(x.double().unsqueeze(1), self.data.to(x.device).double().unsqueeze(0))
+        state, data = torch.broadcast_tensors(x.double().unsqueeze(1), self.data.to(x.device).double().unsqueeze(0))
+        site = self.process.site
+        return state, data, point_time(t, x, site).unsqueeze(1).expand(site.lead(state))

@@ -314,12 +314,11 @@ class HodgeOperator(nn.Module):
         super().__init__()
         width, heads = config.width, config.heads
         self.degree, self.heads = degree, heads
-        self.layers = nn.ModuleList(
-            HodgeAttention(degree, width, heads, symmetric=config.symmetric) for _ in range(config.layers)
-        )
+        layers = [HodgeAttention(degree, width, heads, symmetric=config.symmetric) for _ in range(config.layers)]
+        self.layers = nn.ModuleList(layers)
         self.embed = nn.ModuleDict(
             {str(k): nn.Sequential(nn.Linear(2, width), nn.GELU(), nn.Linear(width, width), nn.LayerNorm(width))
-             for k in self.layers[0].degrees}
+             for k in layers[0].degrees}
         )  # fmt: skip
         self.mix = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(config.layers))
         self.lift, self.read = nn.Linear(1, width, bias=False), nn.Linear(width, 1, bias=False)

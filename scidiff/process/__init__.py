@@ -11,6 +11,7 @@ from scidiff.process.flow import MinimalFlow, MixtureFlow, Rates, TimeReversal, 
 from scidiff.process.gaussian import GaussianProcess
 from scidiff.process.geodesic import GeodesicFlow, NormalAround, TangentProcess, flow_weight
 from scidiff.process.heat import HyperbolicHeatKernel, WrappedNormal
+from scidiff.process.heat_process import HeatProcess
 from scidiff.process.igso3 import IGSO3
 from scidiff.process.kernels import Kernel, LevelKernel, marginal, mask, tree, uniform
 from scidiff.process.log_bridge import LogBridge
@@ -45,6 +46,7 @@ __all__ = [
     "GaussianProcess",
     "GeodesicFlow",
     "HeatKernel",
+    "HeatProcess",
     "HyperbolicHeatKernel",
     "Kernel",
     "Kind",

@@ -21,7 +21,7 @@ from scidiff.sample.loop import Corrector, Plan, Rule, Transform, run
 from scidiff.sample.modes import ModeRule
 from scidiff.sample.plans import Confidence, EntropyBounded, FirstHitting, InfoGain, MinimumEntropy, RandomOrder
 from scidiff.sample.predictor_corrector import ForwardBackward
-from scidiff.sample.retracted import Retracted, RetractedBridge
+from scidiff.sample.retracted import Retracted, RetractedBridge, RetractedHeat
 from scidiff.sample.solvers import analytic_dpm, ancestral, ddim, heun
 from scidiff.sample.state import RunState, Stamp
 from scidiff.sample.table import Table, TableRule
@@ -50,6 +50,7 @@ __all__ = [
     "RateLeaping",
     "Retracted",
     "RetractedBridge",
+    "RetractedHeat",
     "Rule",
     "RunState",
     "SiteRule",

@@ -12,6 +12,15 @@ Order 2 holds on every manifold: ``(m - u_1)/h1`` is the covariant derivative of
 up to ``O(h)``, and ``exp_x(h m + h^2/2 Dm/dl)`` follows a curve up to ``O(h^3)``. In R^n both are the exponential Adams
 solvers of a process with ``alpha = 1`` and ``sigma = kbar``; order 1 is DDIM on a straight path. The step into the data
 has ``h`` infinite and lands on ``exp_x(m)``.
+
+The noise of a heat kernel has no memory, so that the strength of the noise of a sampler is free. With the score ``S``
+and ``v`` the variance, ``v S`` is the tangent to the denoised mean of R^n, and a step is DDIM [1]_ taken by ``exp``:
+
+    x' = exp_x((1 - sqrt((v' - c^2)/v)) v S + c xi),     c^2 = eta^2 (v - v') v' / v
+
+References
+----------
+.. [1] J. Song et al., "Denoising diffusion implicit models", arXiv:2010.02502
 """
 
 from __future__ import annotations
@@ -23,10 +32,11 @@ from torch import Tensor
 
 from scidiff.errors import ConfigError
 from scidiff.process.geodesic import GeodesicFlow, TangentProcess, along, point_time
+from scidiff.process.heat_process import HeatProcess
 from scidiff.process.log_bridge import LogBridge
 from scidiff.sample.state import RunState
 
-__all__ = ["Retracted", "RetractedBridge"]
+__all__ = ["Retracted", "RetractedBridge", "RetractedHeat"]
 
 
 @dataclass(frozen=True)
@@ -123,6 +133,48 @@ class RetractedBridge:
         return torch.where(still, x, moved)
 
 
-def _levels(process: TangentProcess, state: RunState, s: Tensor) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True)
+class RetractedHeat:
+    """Rule of a `HeatProcess`: DDIM by the exponential map, of order 1 (weakly where ``eta > 0``).
+
+    Parameters
+    ----------
+    eta
+        Strength of the noise, in [0, 1]: 0 is the probability flow, 1 the reverse of Brownian motion.
+    """
+
+    eta: float = 0.0
+    memory = 0
+    label = "consistent(1)"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.eta <= 1:
+            raise ConfigError(f"eta is {self.eta}; expected a strength in [0, 1]")
+
+    def __call__(self, process: HeatProcess, state: RunState, m: Tensor, s: Tensor) -> Tensor:
+        """Return the state at ``s``, float64.
+
+        Raises
+        ------
+        ConfigError
+            If the process is another one, or a site is to move away from the data.
+        """
+        if not isinstance(process, HeatProcess):
+            raise ConfigError(f"RetractedHeat came with {type(process).__name__}; expected a HeatProcess")
+        x, site = state.x.double(), process.site
+        now, then = (process.variance * level for level in _levels(process, state, s))
+        if bool((then > now).any()):
+            raise ConfigError("a site was sent to s > t; use a grid that falls, or renoise, which is exact")
+        share = torch.where(now > 0, then / torch.where(now > 0, now, 1.0), 1.0)
+        c2 = self.eta**2 * (now - then) * share
+        v = along((1 - (share - c2 / torch.where(now > 0, now, 1.0)).clamp_min(0).sqrt()) * now, site) * m.double()
+        if self.eta > 0:
+            xi = process.space.random_tangent(x, state.noise, step=state.i, stream="heat")
+            v = v + along(c2.clamp_min(0).sqrt(), site) * xi
+        still = (now == then).reshape(*now.shape, *(1,) * len(site.shape))
+        return torch.where(still, x, process.space.exp(x, v))
+
+
+def _levels(process: TangentProcess | HeatProcess, state: RunState, s: Tensor) -> tuple[Tensor, Tensor]:
     """Share of the way that remains before and after the step, one per point."""
     return tuple(process.clock.remaining(point_time(time, state.x, process.site)) for time in (state.t, s))

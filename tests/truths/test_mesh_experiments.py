@@ -28,7 +28,7 @@ def flows() -> experiments.Flows:
 
 @functools.cache
 def drawn(stiffness: float) -> torch.Tensor:
-    return flows().sample(2000, 30, seed=3, stiffness=stiffness)
+    return flows().sample(2000, 80, seed=3, stiffness=stiffness)
 
 
 @pytest.mark.parametrize("stiffness", [0.0, 0.01])
@@ -36,7 +36,7 @@ def drawn(stiffness: float) -> torch.Tensor:
 def test_the_circulation_has_its_law(part, stiffness):
     """Mean and variance of 2000 samples within four standard errors, and the whole law by Kolmogorov and Smirnov.
 
-    The bias of 30 steps is below a tenth of a standard error: the covariance errs by less than 1e-3 (next test).
+    The bias of 80 steps is below a tenth of a standard error: the covariance errs by less than 1e-3 (next test).
     """
     functional = flows().harmonic_loop() if part == "harmonic" else flows().loop
     mean, std = flows().law(functional)

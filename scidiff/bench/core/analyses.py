@@ -14,6 +14,7 @@ from scidiff.analysis import (
     Walkers,
     coherent_divergence,
     geodesic,
+    membership_auc,
     minimum_energy_path,
     principal_curve,
     recurse,
