@@ -176,7 +176,9 @@ def test_a_narrow_step_at_zero_is_not_missed():
 
 
 @pytest.mark.parametrize(
-    ("stars", "degree"), [(cotangent_stars, 0), (barycentric_stars, 1), (barycentric_stars, 2)], ids=lambda x: str(x)
+    ("stars", "degree"),
+    [(cotangent_stars, 0), (barycentric_stars, 1), (barycentric_stars, 2)],
+    ids=["cotangent-0", "barycentric-1", "barycentric-2"],
 )
 def test_chebyshev_is_the_function_of_the_operator(stars, degree):
     """Against eigenvectors, in the norm of the mass, within the tolerance asked for."""
