@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["examine", "render"]
 
-_MODULES = {"astra-toolbox": "astra"}
+_MODULES = {"astra-toolbox": "astra", "scikit-fem": "skfem"}
 
 
 def examine() -> dict[str, Any]:
