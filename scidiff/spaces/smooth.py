@@ -46,9 +46,9 @@ def squared_norm(v: Tensor) -> Tensor:
 
 
 def safe_sqrt(q: Tensor) -> Tensor:
-    """Square root whose gradient at zero is zero."""
-    positive = q > 0
-    return torch.where(positive, torch.where(positive, q, 1.0).sqrt(), 0.0)
+    """Square root whose gradient at zero is zero; round-off below zero counts as zero, and NaN stays NaN."""
+    flat = q <= 0
+    return torch.where(flat, 0.0, torch.where(flat, 1.0, q).sqrt())
 
 
 def safe_norm(v: Tensor) -> Tensor:

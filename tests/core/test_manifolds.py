@@ -29,6 +29,7 @@ from scidiff.spaces import (
     se3,
     worst_distortion,
 )
+from scidiff.spaces.smooth import safe_sqrt
 from scidiff.spaces.so3 import from_matrix, multiply, rotate, rotation_vector, to_matrix, versor
 from scidiff.testing import check_space
 
@@ -380,3 +381,15 @@ def test_power_and_product_add_squares():
 def test_what_is_refused(wrong):
     with pytest.raises((ConfigError, ShapeError), match=r"expected|free axis|Flat|manifold"):
         wrong()
+
+
+def test_the_safe_root_hides_nothing() -> None:
+    """Zero gradient at zero; a point that is not a number has no distance 0 to anything."""
+    q = torch.tensor([0.0, -1e-20, 4.0], dtype=torch.float64, requires_grad=True)
+    root = safe_sqrt(q)
+    root.sum().backward()
+    assert root.tolist() == [0.0, 0.0, 2.0]
+    assert q.grad is not None
+    assert q.grad.tolist() == [0.0, 0.0, 0.25]
+    assert bool(safe_sqrt(torch.tensor(float("nan"))).isnan())
+    assert bool(Flat(2).dist(torch.full((1, 2), float("nan")), torch.zeros(1, 2)).isnan().all())
