@@ -11,6 +11,7 @@ References
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -39,8 +40,8 @@ class Temperature:
     label: ClassVar[str] = "biased"
 
     def __post_init__(self) -> None:
-        if any(not value > 0 for value in _values(self.tau)):
-            raise ConfigError(f"temperature is {self.tau}; expected numbers > 0")
+        if any(not 0 < value < math.inf for value in _values(self.tau)):
+            raise ConfigError(f"temperature is {self.tau}; expected finite numbers > 0, where 1 changes nothing")
 
     def __call__(self, m: State, state: RunState) -> tuple[State, RunState]:
         """Return the sharpened prediction."""

@@ -117,8 +117,10 @@ def claimed(folder: Path) -> Iterator[None]:
     Raises
     ------
     ConfigError
-        If another process trains in the folder.
+        If another process trains in the folder, or the path is a file.
     """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"'{folder}' is a file; expected a folder for the run, new or of an earlier part; choose one")
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("ab") as file:
         try:

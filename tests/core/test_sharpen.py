@@ -45,7 +45,16 @@ def test_factors_are_chosen_by_name() -> None:
     assert not torch.equal(out["atoms"], M)
 
 
-@pytest.mark.parametrize("make", [lambda: Temperature(0.0), lambda: Nucleus(1.5), lambda: Nucleus({"atoms": 0.0})])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Temperature(0.0),
+        lambda: Temperature(float("inf")),
+        lambda: Temperature(float("nan")),
+        lambda: Nucleus(1.5),
+        lambda: Nucleus({"atoms": 0.0}),
+    ],
+)
 def test_bad_settings(make) -> None:
     """Out of range."""
     with pytest.raises(ConfigError):

@@ -90,6 +90,7 @@ def test_the_domain_keeps_its_contract(tmp_path: Path) -> None:
         ["sample", "--count", "0"],
         ["sample", "--steps", "-1"],
         ["sample", "--temperature", "0"],
+        ["sample", "--temperature", "inf"],
         ["sample", "--device", "nowhere"],
         ["scaffold", "Q"],
         ["scaffold", "C[Si](C)(C)*"],

@@ -35,6 +35,8 @@ def test_a_run_is_interrupted_resumed_loaded_and_sampled(smiles: list[str], tmp_
     model = molecules.load(result.model)
     assert model.card["task"]["data"]["name"] == "mine"
     assert molecules.validate(model.sample(20, steps=2)).valid == 1.0
+    with pytest.raises(ConfigError, match="is a file"):
+        molecules.train(file, file, **settings)
     with pytest.raises(ConfigError, match="batch"):
         molecules.train(file, tmp_path / "run", **{**settings, "batch_size": 16})
 
