@@ -26,8 +26,10 @@ from scidiff.random import Noise
 from scidiff.sample.ctmc import Ancestral, SiteRule
 from scidiff.sample.grids import Grid, uniform_grid
 from scidiff.sample.loop import run
+from scidiff.sample.model import Evaluation
 from scidiff.sample.sharpen import Temperature
 from scidiff.sample.state import RunState
+from scidiff.sample.transform import Transform
 from scidiff.spaces import State
 
 from .network import GraphDenoiserConfig, GraphDenoiserNetwork
@@ -215,6 +217,17 @@ class MoleculeModel:
 
 
 @dataclass(frozen=True)
+class _Timed(Transform):
+    """The projection, with its time booked."""
+
+    projection: ValenceProjection
+    clock: Clock
+
+    def __call__(self, m: State, state: RunState, evaluation: Evaluation) -> tuple[State, RunState]:
+        return self.clock.timed("projection", self.projection)(m, state, evaluation)
+
+
+@dataclass(frozen=True)
 class _Job:
     """What all batches of one call share."""
 
@@ -242,7 +255,7 @@ class _Job:
             plan,
             state=plan.start(state),
             condition={"mask": start.mask},
-            transforms=(*sharpen, self.clock.timed("projection", projection)),
+            transforms=(*sharpen, _Timed(projection, self.clock)),
         )
 
     def facts(self) -> dict[str, Any]:

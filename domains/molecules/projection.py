@@ -33,7 +33,9 @@ import torch
 from torch import Tensor
 
 from scidiff.errors import NumericalError
+from scidiff.sample.model import Evaluation
 from scidiff.sample.state import RunState
+from scidiff.sample.transform import Transform
 from scidiff.spaces import State
 from scidiff.spaces.categorical import draw, draw_probs, one_hot_log
 
@@ -49,7 +51,7 @@ _EXCLUDED = -1e6
 
 
 @dataclass(frozen=True)
-class ValenceProjection:
+class ValenceProjection(Transform):
     """Draw a valid molecule from the prediction, and predict it with certainty.
 
     The state needs the record ``size``, the number of atoms of each sample; sites beyond are padding. Where atoms are
@@ -68,8 +70,9 @@ class ValenceProjection:
     vocabulary: Vocabulary
     bonds_until: float = 1.0
     label = "biased"
+    stochastic = True
 
-    def __call__(self, m: State, state: RunState) -> tuple[State, RunState]:
+    def __call__(self, m: State, state: RunState, evaluation: Evaluation) -> tuple[State, RunState]:
         """Replace ``m`` by the point mass at a valid molecule."""
         draft = _Draft(self, m, state)
         draft.draw_atoms()

@@ -17,7 +17,8 @@ from scidiff.sample.exact_laws import ExactLaws
 from scidiff.sample.exponential import deis, dpmpp_2m, dpmpp_2m_sde, dpmpp_3m, exponential_adams, sa_solver, unipc
 from scidiff.sample.factor import FactorRule
 from scidiff.sample.grids import Grid, edm_grid, log_snr_grid, uniform_grid
-from scidiff.sample.loop import Corrector, Plan, Rule, Transform, run
+from scidiff.sample.loop import Corrector, Plan, Rule, run
+from scidiff.sample.model import Evaluation, Model, Policy
 from scidiff.sample.modes import ModeRule
 from scidiff.sample.plans import Confidence, EntropyBounded, FirstHitting, InfoGain, MinimumEntropy, RandomOrder
 from scidiff.sample.predictor_corrector import ForwardBackward
@@ -25,15 +26,18 @@ from scidiff.sample.retracted import Retracted, RetractedBridge, RetractedHeat
 from scidiff.sample.solvers import analytic_dpm, ancestral, ddim, heun
 from scidiff.sample.state import RunState, Stamp
 from scidiff.sample.table import Table, TableRule
+from scidiff.sample.transform import Branch, Transform
 from scidiff.sample.trapezoidal import Trapezoidal
 from scidiff.sample.uniformisation import Uniformisation
 
 __all__ = [
     "Ancestral",
     "AuditRow",
+    "Branch",
     "Confidence",
     "Corrector",
     "EntropyBounded",
+    "Evaluation",
     "ExactLaws",
     "FactorRule",
     "FirstHitting",
@@ -43,7 +47,9 @@ __all__ = [
     "LooGibbs",
     "MinimumEntropy",
     "ModeRule",
+    "Model",
     "Plan",
+    "Policy",
     "ProjectAndNoise",
     "Psi",
     "RandomOrder",

@@ -1,7 +1,7 @@
 """The one loop.
 
     while the plan is not done:
-        m = transforms(convert(denoiser(x, t)))     one network call per sample
+        m = transforms(convert(denoiser(x, t)))     one network call per sample and branch
         s = plan.next(m)                            one time per site, s <= t
         x = rule(x, m, t -> s)                      linear in every m it remembers
         x = correctors(x)                           leave the law at s as it is
@@ -14,18 +14,19 @@ return a new one, and only the loop makes network calls and books them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
 from scidiff.denoise.denoiser import Denoiser
 from scidiff.process.base import Process, ProductProcess
 from scidiff.random import Noise
+from scidiff.sample.model import Model, Policy
 from scidiff.sample.state import RunState
+from scidiff.sample.transform import Transform
 from scidiff.spaces import State
 
-__all__ = ["Corrector", "Plan", "Rule", "Transform", "run"]
+__all__ = ["Corrector", "Plan", "Resting", "Rule", "run"]
 
 Estimate = Callable[[RunState], tuple[State, RunState]]
 
@@ -56,11 +57,12 @@ class Rule(Protocol):
         ...
 
 
-class Transform(Protocol):
-    """A change of the prediction: guidance, constraint, projection of the clean estimate."""
+@runtime_checkable
+class Resting(Protocol):
+    """A rule some of whose steps use no prediction, e.g. those that add noise: they cost no network call."""
 
-    def __call__(self, m: State, state: RunState) -> tuple[State, RunState]:
-        """Return the changed prediction, and the state with what is to be recorded."""
+    def rests(self, state: RunState) -> bool:
+        """Whether the next step uses no prediction."""
         ...
 
 
@@ -87,6 +89,7 @@ def run(
     condition: Any = None,
     transforms: Sequence[Transform] = (),
     correctors: Sequence[Corrector] = (),
+    policy: Policy | None = None,
     until: int | None = None,
     progress: Callable[[RunState], None] | None = None,
 ) -> RunState:
@@ -101,9 +104,11 @@ def run(
     state
         A run to go on with, instead of these four.
     condition
-        Handed to the denoiser as it is.
+        Handed to the denoiser as it is, batch first.
     transforms, correctors
         Applied in the given order.
+    policy
+        When the network is evaluated, and what stands in for it otherwise; evaluated always by default.
     until
         Stop before step `until`, to store the state or to inspect it.
     progress
@@ -114,23 +119,17 @@ def run(
     RunState
         The last state; ``x`` holds the samples, ``calls`` the ledger.
     """
-
-    def estimate(state: RunState) -> tuple[State, RunState]:
-        prediction = denoiser(state.x, state.t, condition)
-        m = process.convert(prediction, denoiser.kind, state.x, state.t)
-        state = replace(state, calls=state.calls + 1)
-        for transform in transforms:
-            m, state = transform(m, state)
-        return m, state
-
+    model = Model(denoiser, process, condition, transforms, policy)
     if state is None:
         state = plan.start(RunState.start(process, noise, shape, free=free, clean=clean))
+    first = state.i
     while not plan.done(state) and (until is None or state.i < until):
-        m, state = estimate(state)
+        resting = isinstance(rule, Resting) and rule.rests(state)
+        m, state = (state.x, state) if resting else model.estimate(state)
         s = plan.next(state, m)
         state = state.advance(rule(process, state, m, s), s, m, rule.memory)
         for corrector in correctors:
-            state = corrector(process, state, estimate)
+            state = corrector(process, state, model.estimate)
         if progress is not None:
             progress(state)
-    return state
+    return model.close(state) if state.i > first and plan.done(state) else state

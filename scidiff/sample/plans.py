@@ -12,19 +12,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from scidiff.denoise.denoiser import Denoiser
 from scidiff.errors import ConfigError
-from scidiff.process.discrete import DiscreteProcess
 from scidiff.process.survival import Survival
 from scidiff.sample.ctmc import site_uniforms
+from scidiff.sample.model import Evaluation, Model
 from scidiff.sample.state import RunState
-from scidiff.spaces import State, state_map
+from scidiff.sample.transform import Transform
+from scidiff.spaces import State
 from scidiff.spaces.categorical import draw
 
 __all__ = [
@@ -237,7 +237,7 @@ class Confidence(UnmaskingPlan):
 
 
 @dataclass(frozen=True)
-class InfoGain(UnmaskingPlan):
+class InfoGain(UnmaskingPlan, Transform):
     """Unmask where it is expected to tell most about the rest; position chosen before any class is drawn.
 
     For a masked site ``l`` the score is its entropy and the mean entropy that the other masked sites keep,
@@ -252,25 +252,18 @@ class InfoGain(UnmaskingPlan):
 
     Parameters
     ----------
-    denoiser, process
-        What the look-ahead evaluates.
     count
         Sites per step.
     candidates
         How many masked sites are looked at, those of lowest entropy first; all by default.
-    condition
-        Condition of the denoiser, batch first, or None.
 
     References
     ----------
     .. [1] "Improving sampling for masked diffusion models via information gain", arXiv:2602.18176
     """
 
-    denoiser: Denoiser
-    process: DiscreteProcess
     count: int = 1
     candidates: int | None = None
-    condition: State | None = None
     citation: ClassVar[str] = "arXiv:2602.18176"
 
     @property
@@ -278,18 +271,16 @@ class InfoGain(UnmaskingPlan):
         """Exact for one site per step."""
         return "exact" if self.count == 1 else "biased"
 
-    def __call__(self, m: Tensor, state: RunState) -> tuple[Tensor, RunState]:
+    def __call__(self, m: State, state: RunState, evaluation: Evaluation) -> tuple[State, RunState]:
         """Look ahead: record the score of every candidate and book the calls."""
         waiting, own = pending(state), entropy(m)
         looked = waiting if self.candidates is None else lowest(own, waiting, max(self.candidates, self.count))
         row, *site = torch.nonzero(looked, as_tuple=True)
-        classes = self.process.kernel.clean
         score = torch.full_like(own, torch.inf)
         if len(row):
-            after = self._after(state, waiting, row, site).reshape(-1, classes)
+            after, state = _after(evaluation.model, state, waiting, row, site)
             score[looked] = own[looked] + (m[looked].exp() * after).sum(-1)
-        calls = state.calls + classes * looked.flatten(1).sum(1)
-        return m, replace(state, calls=calls).record("info_gain", score)
+        return m, state.record("info_gain", score)
 
     def chosen(self, state: RunState, m: Tensor) -> Tensor:
         """Sites to unmask now."""
@@ -297,15 +288,16 @@ class InfoGain(UnmaskingPlan):
             raise ConfigError("no look-ahead was recorded; pass the plan to the loop as a transform too")
         return lowest(state.records["info_gain"], pending(state), self.count)
 
-    def _after(self, state: RunState, waiting: Tensor, row: Tensor, site: list[Tensor]) -> Tensor:
-        """Mean entropy of the other masked sites, for every candidate and every class it may take."""
-        classes = self.process.kernel.clean
-        row = row.repeat_interleave(classes)
-        where = (torch.arange(len(row), device=row.device), *(axis.repeat_interleave(classes) for axis in site))
-        x, t, rest = state.x[row], state.t[row], waiting[row]
-        x[where] = torch.arange(classes, device=row.device).repeat(len(row) // classes)
-        t[where], rest[where] = 0.0, False
-        condition = None if self.condition is None else state_map(lambda part: part[row], self.condition)
-        m = self.process.convert(self.denoiser(x, t, condition), self.denoiser.kind, x, t)
-        left = rest.flatten(1).sum(1).clamp_min(1)
-        return torch.where(rest, entropy(m), 0.0).flatten(1).sum(1) / left
+
+def _after(model: Model, state: RunState, waiting: Tensor, row: Tensor, site: list[Tensor]) -> tuple[Tensor, RunState]:
+    """Mean entropy of the other masked sites, for every candidate and every class it may take."""
+    classes = model.process.kernel.clean
+    row = row.repeat_interleave(classes)
+    where = (torch.arange(len(row), device=row.device), *(axis.repeat_interleave(classes) for axis in site))
+    x, t, rest = state.x[row], state.t[row], waiting[row]
+    x[where] = torch.arange(classes, device=row.device).repeat(len(row) // classes)
+    t[where], rest[where] = 0.0, False
+    m, state = model.ask(state, x, t, row)
+    left = rest.flatten(1).sum(1).clamp_min(1)
+    kept = torch.where(rest, entropy(m), 0.0).flatten(1).sum(1) / left
+    return kept.reshape(-1, classes), state

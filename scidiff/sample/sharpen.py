@@ -20,14 +20,16 @@ import torch
 from torch import Tensor
 
 from scidiff.errors import ConfigError
+from scidiff.sample.model import Evaluation
 from scidiff.sample.state import RunState
+from scidiff.sample.transform import Transform
 from scidiff.spaces import State
 
 __all__ = ["Nucleus", "Temperature"]
 
 
 @dataclass(frozen=True)
-class Temperature:
+class Temperature(Transform):
     """Divide the log-probabilities by a temperature.
 
     Parameters
@@ -43,13 +45,13 @@ class Temperature:
         if any(not 0 < value < math.inf for value in _values(self.tau)):
             raise ConfigError(f"temperature is {self.tau}; expected finite numbers > 0, where 1 changes nothing")
 
-    def __call__(self, m: State, state: RunState) -> tuple[State, RunState]:
+    def __call__(self, m: State, state: RunState, evaluation: Evaluation) -> tuple[State, RunState]:
         """Return the sharpened prediction."""
         return _each(m, self.tau, lambda part, tau: torch.log_softmax(part / tau, dim=-1)), state
 
 
 @dataclass(frozen=True)
-class Nucleus:
+class Nucleus(Transform):
     """Keep the most probable classes.
 
     Parameters
@@ -65,7 +67,7 @@ class Nucleus:
         if any(not 0 < value <= 1 for value in _values(self.p)):
             raise ConfigError(f"p is {self.p}; expected numbers in (0, 1]")
 
-    def __call__(self, m: State, state: RunState) -> tuple[State, RunState]:
+    def __call__(self, m: State, state: RunState, evaluation: Evaluation) -> tuple[State, RunState]:
         """Return the truncated prediction."""
         return _each(m, self.p, _nucleus), state
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from scidiff.sample import Confidence, InfoGain, SiteRule, Unmask
+from scidiff.sample import Confidence, Evaluation, InfoGain, Model, SiteRule, Unmask
 from scidiff.sample.plans import UnmaskingPlan, pending
 from scidiff.testing_targets.enumeration import Chain
 
@@ -55,7 +55,7 @@ def unmask(chain: Chain, plan: UnmaskingPlan) -> Tensor:
     for _ in range(chain.length):
         state, weight, m = chain.run_state(law)
         if isinstance(plan, InfoGain):
-            m, state = plan(m, state)
+            m, state = plan(m, state, Evaluation(Model(chain.oracle.denoiser(), chain.process), m, {}))
         sites = Unmask().probs(chain.process, m, state.x, state.t, plan.next(state, m))
         law = weight @ chain.joint(sites)
     return law

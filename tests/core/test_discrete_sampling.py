@@ -30,8 +30,10 @@ from scidiff.sample.ctmc import (
 )
 from scidiff.sample.grids import Grid, uniform_grid
 from scidiff.sample.loop import Rule, run
+from scidiff.sample.model import Evaluation
 from scidiff.sample.plans import Confidence, EntropyBounded, FirstHitting, InfoGain, MinimumEntropy, RandomOrder
 from scidiff.sample.state import RunState
+from scidiff.sample.transform import Transform
 from scidiff.spaces import Categorical
 from scidiff.spaces.categorical import draw, one_hot_log
 from scidiff.testing_targets.enumeration import Chain, gibbs, pearson
@@ -59,7 +61,7 @@ def test_exact_plans_sample_the_data(plan: object) -> None:
 
 
 def test_information_gain_samples_the_data_and_pays_for_its_look_ahead() -> None:
-    plan = InfoGain(MASKED.oracle.denoiser(), MASKED.process)
+    plan = InfoGain()
     state = sample(MASKED, Unmask(), plan, transforms=(plan,))
     assert pearson(state.x, MASKED.target) < LIMIT
     assert bool((state.calls == 3 + 3 * (3 + 2 + 1)).all())
@@ -75,9 +77,17 @@ def test_confidence_commits_what_it_has_seen() -> None:
         assert pearson(state.x, MASKED.target) > 4 * LIMIT
 
 
-def certain(m: Tensor, state: RunState) -> tuple[Tensor, RunState]:
-    """Transform: draw the clean state and predict it with certainty; rules linear in F keep their law."""
-    return one_hot_log(draw(m, site_uniforms(state, "clean")), m.shape[-1]), state
+class Certain(Transform):
+    """Draw the clean state and predict it, or the class `shift` beside it, with certainty.
+
+    Rules linear in F keep their law.
+    """
+
+    def __init__(self, shift: int = 0) -> None:
+        self.shift = shift
+
+    def __call__(self, m: Tensor, state: RunState, evaluation: Evaluation) -> tuple[Tensor, RunState]:
+        return one_hot_log(draw(m, site_uniforms(state, "clean")), m.shape[-1]).roll(self.shift, -1), state
 
 
 @pytest.mark.parametrize("chain", [MASKED, MIXED], ids=["mask", "uniform"])
@@ -89,7 +99,7 @@ def test_rules_sample_their_enumerated_law(chain: Chain, rule: Rule) -> None:
     state = sample(chain, rule, Grid(uniform_grid(steps)))
     law = chain.grid(rule.probs, steps)
     assert pearson(state.x, law) < LIMIT
-    through = sample(chain, rule, Grid(uniform_grid(steps)), seed=1, transforms=(certain,))
+    through = sample(chain, rule, Grid(uniform_grid(steps)), seed=1, transforms=(Certain(),))
     if not isinstance(rule, TauLeaping):
         assert pearson(through.x, law) < LIMIT
 
@@ -245,18 +255,14 @@ def test_longer_sequences_begin_like_shorter_ones() -> None:
 
 
 def test_a_projected_clean_state_must_be_reachable_for_the_posterior() -> None:
-    def other(m: Tensor, state: RunState) -> tuple[Tensor, RunState]:
-        sure, state = certain(m, state)
-        return sure.roll(1, -1), state
-
     plan = Grid(uniform_grid(4))
-    assert bool((sample(MASKED, ProjectAndNoise(), plan, transforms=(other,)).x < 3).all())
+    assert bool((sample(MASKED, ProjectAndNoise(), plan, transforms=(Certain(1),)).x < 3).all())
     with pytest.raises(NumericalError, match="cannot have led"):
-        sample(MASKED, Ancestral(), plan, transforms=(other,))
+        sample(MASKED, Ancestral(), plan, transforms=(Certain(1),))
 
 
 def test_resuming_and_cutting_change_nothing() -> None:
-    plan = InfoGain(MASKED.oracle.denoiser(), MASKED.process)
+    plan = InfoGain()
     noise = Noise.range(9, 6)
     args = (MASKED.oracle.denoiser(), MASKED.process, Unmask(), plan)
     whole = run(*args, noise=noise, shape=(3,), transforms=(plan,))

@@ -10,7 +10,7 @@ import torch
 from scidiff.denoise import Denoiser
 from scidiff.process import GaussianProcess, Kind
 from scidiff.random import Noise
-from scidiff.sample import RunState, TableRule, ancestral, ddim, dpmpp_3m, heun, log_snr_grid, run, unipc
+from scidiff.sample import RunState, TableRule, Transform, ancestral, ddim, dpmpp_3m, heun, log_snr_grid, run, unipc
 from scidiff.spaces import Euclidean
 from scidiff.testing_targets.gaussian import VE, target_a
 
@@ -60,12 +60,15 @@ def test_calls_of_correctors_are_booked():
 def test_transforms_act_in_order_and_are_remembered():
     seen = []
 
-    def shift(m, state):
-        return m + 1, state.record("shifted", state.t[:, 0])
+    class Shift(Transform):
+        def __call__(self, m, state, evaluation):
+            assert bool((evaluation.raw == 0.5).all())
+            return m + 1, state.record("shifted", state.t[:, 0])
 
-    def double(m, state):
-        seen.append(m)
-        return 2 * m, state
+    class Double(Transform):
+        def __call__(self, m, state, evaluation):
+            seen.append(m)
+            return 2 * m, state
 
     constant = Denoiser(lambda x, t, condition: torch.full_like(x, condition), Kind.MEAN)
     rule = TableRule(dpmpp_3m(VE, GRID))
@@ -77,7 +80,7 @@ def test_transforms_act_in_order_and_are_remembered():
         noise=Noise.range(0, 2),
         shape=(4,),
         condition=0.5,
-        transforms=[shift, double],
+        transforms=[Shift(), Double()],
     )
     assert all(bool((m == 1.5).all()) for m in seen) and len(seen) == 9
     assert [bool((h.m == 3).all()) for h in state.history] == [True, True]

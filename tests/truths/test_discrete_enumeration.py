@@ -16,6 +16,7 @@ from scidiff.process.base import Kind
 from scidiff.process.kernels import Kernel, marginal, mask, tree, uniform
 from scidiff.process.survival import Cosine, Linear, Power
 from scidiff.sample.ctmc import Ancestral, ProjectAndNoise, Psi, SiteRule, TauLeaping, Unmask, remdm_capped
+from scidiff.sample.model import Evaluation, Model
 from scidiff.sample.plans import (
     Confidence,
     EntropyBounded,
@@ -76,9 +77,8 @@ def test_confidence_is_biased_at_one_site_per_step(length: int) -> None:
 
 def test_information_gain_is_exact_alone_and_better_than_entropy_in_pairs() -> None:
     chain = Chain(mask(3), 4)
-    denoiser = chain.oracle.denoiser()
-    assert chain.tv(unmask(chain, InfoGain(denoiser, chain.process))) < EXACT
-    pairs = chain.tv(unmask(chain, InfoGain(denoiser, chain.process, count=2)))
+    assert chain.tv(unmask(chain, InfoGain())) < EXACT
+    pairs = chain.tv(unmask(chain, InfoGain(2)))
     greedy = chain.tv(unmask(chain, MinimumEntropy(2)))
     assert EXACT < pairs < greedy
 
@@ -91,9 +91,9 @@ def test_information_gain_scores_by_hand_and_books_its_calls() -> None:
         seen.append(len(x))
         return chain.oracle.posterior(x, t)
 
-    plan = InfoGain(Denoiser(counting, Kind.LOGITS), chain.process)
     state, _, m = chain.run_state(chain.marginal(0.5))
-    _, after = plan(m, state)
+    said = Evaluation(Model(Denoiser(counting, Kind.LOGITS), chain.process), m, {})
+    _, after = InfoGain()(m, state, said)
     assert int((after.calls - state.calls).sum()) == sum(seen) == 3 * int(pending(state).sum())
     row = int(torch.nonzero((state.x == torch.tensor([3, 3, 1])).all(1)).squeeze())
     p = m[row].exp()
@@ -103,8 +103,7 @@ def test_information_gain_scores_by_hand_and_books_its_calls() -> None:
         then = chain.oracle.posterior(torch.tensor([[v, 3, 1]]), torch.tensor([[0.0, 0.7, 0.0]]))[0, 1].exp()
         kept += float(p[0, v] * torch.special.entr(then).sum())
     assert abs(float(after.records["info_gain"][row, 0]) - float(entropy[0]) - kept) < 1e-14
-    few = InfoGain(chain.oracle.denoiser(), chain.process, candidates=1)
-    assert int(few(m, state)[1].calls.max()) == 3
+    assert int(InfoGain(candidates=1)(m, state, said)[1].calls.max()) == 3
 
 
 @pytest.mark.parametrize("name", KERNELS)

@@ -28,10 +28,6 @@ _ROUND = 1e-13
 _EXACT = "TV to the data, one site per step: the chain rule; round-off of a law over up to 1024 states"
 
 
-def _info_gain(chain: Chain, count: int = 1) -> InfoGain:
-    return InfoGain(chain.oracle.denoiser(), chain.process, count=count)
-
-
 def claims() -> Iterator[Claim]:
     """Yield the claims of the plans."""
     yield from _exact()
@@ -46,7 +42,7 @@ def _exact() -> Iterator[Claim]:
         "random order, ancestral": lambda c: c.tv(unmask_scripted(c, RandomOrder(), Ancestral())),
         "minimum entropy": lambda c: c.tv(unmask(c, MinimumEntropy())),
         "entropy bound 0": lambda c: c.tv(unmask(c, EntropyBounded(0.0))),
-        "information gain": lambda c: c.tv(unmask(c, _info_gain(c))),
+        "information gain": lambda c: c.tv(unmask(c, InfoGain())),
     }
     for name, measure in scripted.items():
         for length in (3, 4, 5):

@@ -92,7 +92,7 @@ def project(
     vocabulary: Vocabulary, state: RunState, m: dict[str, torch.Tensor], bonds_until: float = 1.0
 ) -> tuple[dict[str, np.ndarray], RunState]:
     """Classes that the projection is certain of, and its records."""
-    certain, after = ValenceProjection(vocabulary, bonds_until)(m, state)
+    certain, after = ValenceProjection(vocabulary, bonds_until)(m, state, None)
     return {key: value.argmax(-1).numpy() for key, value in certain.items()}, after
 
 

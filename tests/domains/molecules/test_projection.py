@@ -300,11 +300,11 @@ def test_padding_and_batches_change_nothing(kind: str, seed: int) -> None:
 def test_until_their_time_bonds_pass_as_they_are() -> None:
     state = start_state(QM9, [5, 7], 7)
     m = random_prediction(QM9, state, 0, "mild", "mild")
-    certain, after = ValenceProjection(QM9, 0.5)(m, state)
+    certain, after = ValenceProjection(QM9, 0.5)(m, state, None)
     assert certain["bonds"] is m["bonds"]
     assert torch.equal(certain["atoms"].exp().sum(-1), torch.ones(2, 7, dtype=torch.float64))
     assert int(torch.isfinite(certain["atoms"]).sum()) == 14
-    twice, again = ValenceProjection(QM9, 0.5)(m, after)
+    twice, again = ValenceProjection(QM9, 0.5)(m, after, None)
     assert torch.allclose(again.records["cost"], 2 * after.records["cost_last"])
     assert torch.equal(twice["atoms"], certain["atoms"])
 

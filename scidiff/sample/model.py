@@ -1,0 +1,284 @@
+"""The network as the loop uses it: bound to its process and condition, all branches in one batch, every call booked.
+
+For every branch a policy says which samples are evaluated and what the others get instead (see
+`scidiff.sample.policy`). The rows that are due, of all branches, are gathered into one batch where their conditions
+can be joined, so that a skipped evaluation is time saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from scidiff.denoise.condition import join_conditions, take_condition
+from scidiff.denoise.denoiser import Denoiser
+from scidiff.errors import ConfigError
+from scidiff.process.base import Process, ProductProcess
+from scidiff.sample.state import RunState
+from scidiff.sample.transform import Branch, Transform
+from scidiff.spaces import State, state_map
+
+__all__ = ["MAIN", "Evaluation", "Model", "Policy"]
+
+MAIN = "main"
+"""Name of the branch that has the condition of the run."""
+
+
+class Policy(Protocol):
+    """When the network is evaluated, and what stands in for it: pure, with all memory in ``state.records``."""
+
+    def due(self, state: RunState, branch: str) -> Tensor:
+        """Mark the samples to evaluate, shape ``(batch,)``."""
+        ...
+
+    def predict(self, state: RunState, branch: str) -> State:
+        """Stand in for the network where a sample is not due; rows that are due are not read."""
+        ...
+
+    def keep(self, state: RunState, branch: str, m: State, due: Tensor) -> RunState:
+        """Remember the prediction `m`, which is fresh where `due`."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What the network said at one step, and what else may be asked of it.
+
+    Parameters
+    ----------
+    model
+        The network.
+    raw
+        Prediction of the main branch before any transform.
+    branches
+        Predictions of the other branches by name.
+    graph
+        Inputs and output of the main branch, where a transform declared `gradient`.
+    """
+
+    model: Model
+    raw: State
+    branches: Mapping[str, State]
+    graph: tuple[Tensor, Tensor] | None = None
+
+    def pullback(self, v: Tensor) -> Tensor:
+        """Vector-Jacobian product ``(dm/dx)^T v`` of the main branch, shape of the state.
+
+        The Jacobian of the denoised mean is ``(alpha / sigma^2) Cov[x_0 | x_t]``, hence symmetric for an exact one.
+
+        Raises
+        ------
+        ConfigError
+            If no transform declared that it needs the gradient.
+        """
+        if self.graph is None:
+            raise ConfigError("a gradient was asked for that no transform declared; set gradient = True on its class")
+        x, m = self.graph
+        return torch.autograd.grad(m, x, v.to(m), retain_graph=True)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A denoiser with its process, the condition of the run, and the policy of its evaluations.
+
+    Parameters
+    ----------
+    denoiser, process, condition
+        As for `scidiff.sample.run`.
+    transforms
+        Those that act on the prediction, in order; they say which branches are needed.
+    policy
+        When to evaluate; always by default.
+    """
+
+    denoiser: Denoiser
+    process: Process | ProductProcess
+    condition: Any = None
+    transforms: Sequence[Transform] = ()
+    policy: Policy | None = None
+
+    def __post_init__(self) -> None:
+        if self.policy is not None and self._gradient:
+            names = [type(each).__name__ for each in self.transforms if each.gradient]
+            raise ConfigError(
+                f"{', '.join(names)} needs the gradient of the network, which a policy that skips evaluations "
+                f"({type(self.policy).__name__}) does not have; leave one of them out"
+            )
+
+    @property
+    def _gradient(self) -> bool:
+        return any(each.gradient for each in self.transforms)
+
+    def estimate(self, state: RunState) -> tuple[State, RunState]:
+        """Evaluate the network and apply the transforms; the state comes back with the calls booked."""
+        evaluation, state = self.evaluate(state)
+        m = evaluation.raw
+        for transform in self.transforms:
+            m, state = transform(m, state, evaluation)
+        return m, state
+
+    def close(self, state: RunState) -> RunState:
+        """Let the transforms finish their records after the last step of a run."""
+        for transform in self.transforms:
+            state = transform.close(self.process, state)
+        return state
+
+    def evaluate(self, state: RunState) -> tuple[Evaluation, RunState]:
+        """Evaluate all branches that the transforms ask for at the present state."""
+        if self._gradient:
+            return self._with_graph(state)
+        asked = self._asked(state)
+        due = {name: self._due(state, name, branch) for name, branch in asked.items()}
+        fresh, state = self._fresh(state, asked, due)
+        return self._evaluation(fresh, due, state)
+
+    def ask(self, state: RunState, x: State, t: State, rows: Tensor) -> tuple[State, RunState]:
+        """Evaluate at other points, each under the condition of one sample of the run.
+
+        Parameters
+        ----------
+        state
+            The run, for its ledger.
+        x, t
+            Points and their times per site, ``rows`` first.
+        rows
+            Number of the sample that each point belongs to, shape ``(points,)``.
+
+        Returns
+        -------
+        m, state
+            Predictions of the kind of the process, and the state with the calls booked to the samples.
+        """
+        m = self._call(x, t, take_condition(self.condition, rows))
+        calls = torch.bincount(rows.to(state.calls.device), minlength=len(state))
+        return m, replace(state, calls=state.calls + calls)
+
+    def at(self, state: RunState, x: Tensor, t: Tensor | float) -> tuple[Tensor, RunState]:
+        """Evaluate at several points for every sample.
+
+        Parameters
+        ----------
+        state
+            The run, for its ledger.
+        x
+            Points, shape ``(draws, batch, *event)``.
+        t
+            Time; broadcasts against ``x``.
+
+        Returns
+        -------
+        m, state
+            As for `ask`, in the shape of ``x``.
+        """
+        draws, batch = x.shape[:2]
+        flat = x.reshape(draws * batch, *x.shape[2:])
+        time = torch.as_tensor(t, dtype=torch.float64, device=x.device).expand(x.shape).reshape(flat.shape)
+        m, state = self.ask(state, flat, time, torch.arange(batch).repeat(draws))
+        return m.reshape(x.shape), state
+
+    def _asked(self, state: RunState) -> dict[str, Branch]:
+        asked = {MAIN: Branch(self.condition)}
+        for transform in self.transforms:
+            for name, branch in transform.branches(state).items():
+                if name in asked:
+                    raise ConfigError(f"two transforms ask for a branch '{name}'; give one of them another name")
+                asked[name] = branch
+        return asked
+
+    def _due(self, state: RunState, name: str, branch: Branch) -> Tensor | None:
+        """Samples to evaluate; None means all."""
+        if self.policy is None:
+            return branch.due
+        due = self.policy.due(state, name)
+        return due if branch.due is None else due & branch.due
+
+    def _call(self, x: State, t: State, condition: Any) -> State:
+        return self.process.convert(self.denoiser(x, t, condition), self.denoiser.kind, x, t)
+
+    def _fresh(
+        self, state: RunState, asked: Mapping[str, Branch], due: Mapping[str, Tensor | None]
+    ) -> tuple[dict[str, State], RunState]:
+        """Predictions of the due rows of every branch, one batch where the conditions allow it."""
+        index = {name: None if mask is None else torch.nonzero(mask)[:, 0] for name, mask in due.items()}
+        calls = state.calls.clone()
+        for rows in index.values():
+            calls[slice(None) if rows is None else rows] += 1
+        state = replace(state, calls=calls)
+        names = [name for name, rows in index.items() if rows is None or len(rows)]
+        conditions = {name: _rows(asked[name].condition, index[name]) for name in names}
+        parts = {name: (_rows(state.x, index[name]), _rows(state.t, index[name])) for name in names}
+        together, joined = join_conditions(list(conditions.values())) if len(names) > 1 else (None, False)
+        if not joined:
+            return {name: self._call(*parts[name], conditions[name]) for name in names}, state
+        x, t = (_cat([parts[name][k] for name in names]) for k in (0, 1))
+        sizes = [len(state) if index[name] is None else len(index[name]) for name in names]
+        return dict(zip(names, _split(self._call(x, t, together), sizes), strict=True)), state
+
+    def _evaluation(
+        self, fresh: Mapping[str, State], due: Mapping[str, Tensor | None], state: RunState
+    ) -> tuple[Evaluation, RunState]:
+        """Fill the rows that were not evaluated: by the policy, or where there is none by the main branch."""
+        filled: dict[str, State] = {}
+        for name, mask in due.items():
+            if mask is None:
+                filled[name] = fresh[name]
+            else:
+                missing = filled.get(MAIN) if self.policy is None else self.policy.predict(state, name)
+                filled[name] = _fill(missing, mask, fresh.get(name))
+            if self.policy is not None:
+                every = torch.ones(len(state), dtype=torch.bool) if mask is None else mask
+                state = self.policy.keep(state, name, filled[name], every)
+        raw = filled.pop(MAIN)
+        return Evaluation(self, raw, filled), state
+
+    def _with_graph(self, state: RunState) -> tuple[Evaluation, RunState]:
+        if not isinstance(state.x, Tensor) or not state.x.is_floating_point():
+            raise ConfigError("a transform needs a gradient, but the state is not one real tensor; use one without")
+        with torch.enable_grad():
+            x = state.x.detach().requires_grad_()
+            m = self._call(x, state.t, self.condition)
+        asked = self._asked(state)
+        asked.pop(MAIN)
+        due = {name: branch.due for name, branch in asked.items()}
+        fresh, state = self._fresh(state, asked, due) if asked else ({}, state)
+        state = replace(state, calls=state.calls + 1)
+        raw = m.detach()
+        others = {name: part if due[name] is None else _fill(raw, due[name], part) for name, part in fresh.items()}
+        return Evaluation(self, raw, {**dict.fromkeys(asked, raw), **others}, (x, m)), state
+
+
+def _rows(part: Any, index: Tensor | None) -> Any:
+    return part if index is None else take_condition(part, index)
+
+
+def _cat(parts: Sequence[State]) -> State:
+    first = parts[0]
+    if isinstance(first, Tensor):
+        return torch.cat([part for part in parts if isinstance(part, Tensor)])
+    return {key: torch.cat([part[key] for part in parts]) for key in first}
+
+
+def _split(m: State, sizes: Sequence[int]) -> list[State]:
+    if isinstance(m, Tensor):
+        return list(m.split(list(sizes)))
+    parts = {key: value.split(list(sizes)) for key, value in m.items()}
+    return [{key: value[k] for key, value in parts.items()} for k in range(len(sizes))]
+
+
+def _fill(missing: State | None, due: Tensor, fresh: State | None) -> State:
+    """Rows of `missing`, with the due ones replaced by `fresh`, which holds only those."""
+    if missing is None:
+        raise ConfigError("the main branch was skipped without a policy; only further branches may have due rows")
+    if fresh is None:
+        return missing
+
+    def put(old: Tensor, new: Tensor) -> Tensor:
+        out = old.to(new.dtype).clone()
+        out[due.to(old.device)] = new
+        return out
+
+    return state_map(put, missing, fresh)
