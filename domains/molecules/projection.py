@@ -70,7 +70,11 @@ class ValenceProjection(Transform):
     vocabulary: Vocabulary
     bonds_until: float = 1.0
     label = "biased"
-    stochastic = True
+
+    @property
+    def stochastic(self) -> bool:
+        """Molecules are drawn."""
+        return True
 
     def __call__(self, m: State, state: RunState, evaluation: Evaluation) -> tuple[State, RunState]:
         """Replace ``m`` by the point mass at a valid molecule."""

@@ -135,6 +135,19 @@ class GaussianMixture:
         """Draw ``x_0`` from its exact law given ``x_t = x``."""
         return self._draw(*self._components(x, t), noise, step, stream).reshape(x.shape)
 
+    def posterior_draws(
+        self, x: Tensor, t: Tensor | float, noise: Source, count: int, *, step: int = 0, stream: str = "posterior"
+    ) -> Tensor:
+        """Draw `count` independent ``x_0`` from their exact law given ``x_t = x``, shape ``(count, *x.shape)``."""
+        log_p, mean, spread = self._components(x, t)
+        u = noise.uniform((count,), step=step, stream=f"{stream}/component")
+        chosen = draw(log_p.unsqueeze(1).expand(-1, count, -1), u)
+        rows = torch.arange(len(x)).unsqueeze(1)
+        xi = spread[rows, chosen].sqrt() * noise.normal((count, mean.shape[-1]), step=step, stream=stream)
+        if self._basis is not None:
+            xi = torch.einsum("bki,bkdi->bkd", xi, self._basis[chosen])
+        return (mean[rows, chosen] + xi).transpose(0, 1).reshape(count, *x.shape)
+
     def reverse_draw(
         self, x: Tensor, t: Tensor | float, s: Tensor | float, noise: Source, *, step: int = 0, stream: str = "reverse"
     ) -> Tensor:

@@ -8,7 +8,7 @@ can be joined, so that a skipped evaluation is time saved.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -154,8 +154,7 @@ class Model:
             Predictions of the kind of the process, and the state with the calls booked to the samples.
         """
         m = self._call(x, t, take_condition(self.condition, rows))
-        calls = torch.bincount(rows.to(state.calls.device), minlength=len(state))
-        return m, replace(state, calls=state.calls + calls)
+        return m, state.book(torch.bincount(rows.to(state.calls.device), minlength=len(state)))
 
     def at(self, state: RunState, x: Tensor, t: Tensor | float) -> tuple[Tensor, RunState]:
         """Evaluate at several points for every sample.
@@ -204,10 +203,8 @@ class Model:
     ) -> tuple[dict[str, State], RunState]:
         """Predictions of the due rows of every branch, one batch where the conditions allow it."""
         index = {name: None if mask is None else torch.nonzero(mask)[:, 0] for name, mask in due.items()}
-        calls = state.calls.clone()
-        for rows in index.values():
-            calls[slice(None) if rows is None else rows] += 1
-        state = replace(state, calls=calls)
+        for mask in due.values():
+            state = state.book(1 if mask is None else mask.to(state.calls))
         names = [name for name, rows in index.items() if rows is None or len(rows)]
         conditions = {name: _rows(asked[name].condition, index[name]) for name in names}
         parts = {name: (_rows(state.x, index[name]), _rows(state.t, index[name])) for name in names}
@@ -245,7 +242,7 @@ class Model:
         asked.pop(MAIN)
         due = {name: branch.due for name, branch in asked.items()}
         fresh, state = self._fresh(state, asked, due) if asked else ({}, state)
-        state = replace(state, calls=state.calls + 1)
+        state = state.book(1)
         raw = m.detach()
         others = {name: part if due[name] is None else _fill(raw, due[name], part) for name, part in fresh.items()}
         return Evaluation(self, raw, {**dict.fromkeys(asked, raw), **others}, (x, m)), state

@@ -152,6 +152,10 @@ class RunState:
         """Keep a per-sample value under a name; replaces an earlier one."""
         return replace(self, records={**self.records, name: value})
 
+    def book(self, calls: Tensor | int) -> RunState:
+        """Add network calls to the ledger: one number for all samples, or one for each."""
+        return replace(self, calls=self.calls + calls)
+
     def map(self, function: Callable[[Tensor], Tensor], noise: Noise) -> RunState:
         """Apply a function of the batch axis to every per-sample member."""
         each = lambda part: state_map(function, part)  # noqa: E731

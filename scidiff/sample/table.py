@@ -221,6 +221,11 @@ class TableRule:
         return self.table.depth - 1
 
     @property
+    def label(self) -> str:
+        """What the table claims."""
+        return self.table.label
+
+    @property
     def plan(self) -> Grid:
         """Plan that belongs to the table."""
         return Grid(self.table.grid, self.offset)
@@ -235,10 +240,17 @@ class TableRule:
         for coefficients, past in ((table.a[row], xs), (table.b[row], ms)):
             for j in np.flatnonzero(coefficients):
                 x = x + float(coefficients[j]) * past[j].double()
-        noise = float(np.hypot(table.c[row], table.spread[row]))
-        if noise > 0:
-            x = x + noise * process.eps(state.noise, x.shape[1:], step=state.i, stream="table").to(x)
-        return x
+        _, noise = self.drift(state)
+        return x + noise * self.xi(process, state).to(x) if noise > 0 else x
+
+    def drift(self, state: RunState) -> tuple[float, float]:
+        """Coefficient of the present prediction in the next step, and the standard deviation of its noise."""
+        row = state.i - self.offset
+        return float(self.table.b[row, 0]), float(np.hypot(self.table.c[row], self.table.spread[row]))
+
+    def xi(self, process: GaussianProcess, state: RunState) -> Tensor:
+        """Standard normal noise of the next step, the same whenever it is asked for."""
+        return process.eps(state.noise, state.x.shape[1:], step=state.i, stream="table")
 
     def _check(self, process: GaussianProcess, state: RunState, s: Tensor, row: int) -> None:
         table = self.table

@@ -15,7 +15,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -46,18 +46,17 @@ class Branch:
 
 
 class Transform(ABC):
-    """A change of the prediction: guidance, constraint, projection of the clean estimate.
+    """A change of the prediction: guidance, constraint, projection of the clean estimate."""
 
-    Attributes
-    ----------
-    gradient
-        Whether `Evaluation.pullback` is needed; costs a graph through the network.
-    stochastic
-        Whether it draws noise of its own: such predictions have no derivative in time.
-    """
+    @property
+    def gradient(self) -> bool:
+        """Whether `Evaluation.pullback` is needed; costs a graph through the network."""
+        return False
 
-    gradient: ClassVar[bool] = False
-    stochastic: ClassVar[bool] = False
+    @property
+    def stochastic(self) -> bool:
+        """Whether it draws noise of its own: such predictions have no derivative in time."""
+        return False
 
     def branches(self, state: RunState) -> Mapping[str, Branch]:
         """Name the branches that are needed at this step."""

@@ -45,8 +45,12 @@ class Keep(Transform):
     """Ask for branches and keep what came."""
 
     def __init__(self, branches, gradient=False):
-        self.asked, self.gradient = branches, gradient
+        self.asked, self.needed = branches, gradient
         self.seen = []
+
+    @property
+    def gradient(self):
+        return self.needed
 
     def branches(self, state):
         return self.asked

@@ -1,0 +1,114 @@
+"""Draws from ``p(x_0 | x_t)``: the exact law, by the network alone, or by a map.
+
+GLASS flows [1]_ draw with the same denoiser. Let ``x = x_t / alpha`` be the state at noise ``tau = sigma / alpha``. An
+inner state ``y = x_0 + s n'`` of an independent noise and ``x`` together say of ``x_0`` as much as
+
+    z = (x / tau^2 + y / s^2) / (1 / tau^2 + 1 / s^2)     at the noise     (1 / tau^2 + 1 / s^2)^(-1/2)
+
+so that ``E[x_0 | x_t, y] = D(z, noise)``: an inner probability flow in ``s`` from far above ``tau`` to 0 draws from
+``p(x_0 | x_t)``. It is a run of the one loop. In units of ``tau`` about the mean, ``y = m + tau w`` and ``s = tau u``,
+its schedule is the same at every time.
+
+References
+----------
+.. [1] P. Holderrieth et al., "GLASS flows", arXiv:2509.25170
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from scidiff.denoise.denoiser import Denoiser
+from scidiff.denoise.mixture import GaussianMixture
+from scidiff.process.base import Kind, site_time
+from scidiff.process.gaussian import GaussianProcess
+from scidiff.process.schedule import VESchedule
+from scidiff.random import Noise
+from scidiff.sample.exponential import unipc
+from scidiff.sample.grids import log_snr_grid
+from scidiff.sample.loop import run
+from scidiff.sample.model import Evaluation
+from scidiff.sample.state import RunState
+from scidiff.sample.table import TableRule
+
+__all__ = ["Draws", "ExactDraws", "Glass"]
+
+
+class Draws(Protocol):
+    """A way to draw ``x_0`` given ``x_t``."""
+
+    @property
+    def label(self) -> str:
+        """``exact``, ``consistent(order)`` or ``biased``."""
+        ...
+
+    def __call__(self, m: Tensor, state: RunState, evaluation: Evaluation, count: int) -> tuple[Tensor, RunState]:
+        """Draw `count` clean states for each sample, shape ``(count, batch, *event)``; calls are booked."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ExactDraws:
+    """Draws from a mixture, in closed form.
+
+    Parameters
+    ----------
+    mixture
+        The law of the data.
+    """
+
+    mixture: GaussianMixture
+    label: ClassVar[str] = "exact"
+
+    def __call__(self, m: Tensor, state: RunState, evaluation: Evaluation, count: int) -> tuple[Tensor, RunState]:
+        """Draw `count` clean states for each sample."""
+        return self.mixture.posterior_draws(state.x, state.t, state.noise, count, step=state.i), state
+
+
+@dataclass(frozen=True)
+class Glass:
+    """GLASS flows: an inner probability flow with the same denoiser.
+
+    Parameters
+    ----------
+    steps
+        Network calls for one draw, the last one included.
+    widest, finest
+        First and last noise of the inner flow in units of ``tau``; the last step leads to 0.
+    """
+
+    steps: int = 8
+    widest: float = 30.0
+    finest: float = 0.05
+    label: ClassVar[str] = "consistent(2)"
+    citation: ClassVar[str] = "arXiv:2509.25170"
+
+    def __call__(self, m: Tensor, state: RunState, evaluation: Evaluation, count: int) -> tuple[Tensor, RunState]:
+        """Draw `count` clean states for each sample."""
+        outer, space = evaluation.model.process, evaluation.model.process.space
+        t = site_time(state.t, state.x)
+        tau = outer.schedule.sigma(t) / outer.schedule.alpha(t)
+        clean = tau == 0
+        tau = torch.where(clean, 1.0, tau)
+        x = state.x.double() / outer.schedule.alpha(t)
+        ladder = VESchedule(sigma_min=self.finest, sigma_max=self.widest)
+
+        def inner(w: Tensor, time: Tensor, condition: Any) -> Tensor:
+            u2 = ladder.sigma(time) ** 2
+            y, wide = m + tau * w.reshape(count, *x.shape), u2.reshape(count, *x.shape)
+            z = (x * wide + y) / (1 + wide)
+            level = tau * (wide / (1 + wide)).sqrt()
+            at = torch.where(clean, 0.0, outer.schedule.t(-level.log()))
+            x0, _ = evaluation.model.at(state, outer.schedule.alpha(at) * torch.where(clean, x, z), at)
+            return ((x0.double() - m) / tau).reshape(w.shape)
+
+        start = state.noise.normal((count, *x.shape[1:]), step=state.i, stream="glass").transpose(0, 1).to(x)
+        rule = TableRule(unipc(ladder, log_snr_grid(ladder, self.steps, floor=self.finest), order=2))
+        begin = RunState.at(self.widest * space.project(start).flatten(0, 1), 1.0, Noise.range(0, count * len(state)))
+        end = run(Denoiser(inner, Kind.MEAN), GaussianProcess(space, ladder), rule, rule.plan, state=begin)
+        w = end.x.reshape(count, *x.shape)
+        return torch.where(clean, x, m + tau * w), state.book(count * rule.table.steps)

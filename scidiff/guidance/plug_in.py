@@ -1,0 +1,56 @@
+"""Estimators that look at the denoised mean only: ``h(x_t) = exp r(m)``.
+
+The chain rule gives ``grad log h = J^T grad r(m)`` with ``J = dm/dx``. This ignores the spread of ``x_0`` given
+``x_t`` and is a heuristic: the strength of its guidance is not a nuisance but its error. It is exact only where ``r``
+is linear and the data are Gaussian, up to a constant of ``h``. With a Gaussian likelihood this is diffusion posterior
+sampling [1]_, whose published step size is a `scale` that changes from step to step.
+
+References
+----------
+.. [1] H. Chung et al., "Diffusion posterior sampling for general noisy inverse problems", arXiv:2209.14687
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from scidiff.guidance.reward import Reward, reward_gradient
+from scidiff.guidance.tilt import Estimate
+from scidiff.process.base import site_time
+from scidiff.sample.model import Evaluation
+from scidiff.sample.state import RunState
+
+__all__ = ["PlugIn", "tweedie_gain"]
+
+
+def tweedie_gain(state: RunState, evaluation: Evaluation) -> Tensor:
+    """``sigma^2 / alpha`` per site: what turns a gradient of ``log h`` into a shift of the mean."""
+    schedule = evaluation.model.process.schedule
+    t = site_time(state.t, state.x)
+    return schedule.sigma(t) ** 2 / schedule.alpha(t)
+
+
+@dataclass(frozen=True)
+class PlugIn:
+    """The reward of the denoised mean, in the scale that Bayes' rule gives it.
+
+    Parameters
+    ----------
+    scale
+        Factor of the shift; 1 is the plug-in gradient itself.
+    """
+
+    scale: float = 1.0
+    gradient: ClassVar[bool] = True
+    stochastic: ClassVar[bool] = False
+    label: ClassVar[str] = "biased"
+    citation: ClassVar[str] = "arXiv:2209.14687"
+
+    def __call__(self, reward: Reward, m: Tensor, state: RunState, evaluation: Evaluation) -> tuple[Estimate, RunState]:
+        """Estimate by one pullback."""
+        values, gradient, bad = reward_gradient(reward, m.double())
+        shift = self.scale * tweedie_gain(state, evaluation) * evaluation.pullback(gradient).double()
+        return Estimate(shift, values, bad), state
