@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -134,7 +135,7 @@ class Model:
         asked = self._asked(state)
         due = {name: self._due(state, name, branch) for name, branch in asked.items()}
         fresh, state = self._fresh(state, asked, due)
-        return self._evaluation(fresh, due, state)
+        return self._evaluation(fresh, asked, due, state)
 
     def ask(self, state: RunState, x: State, t: State, rows: Tensor) -> tuple[State, RunState]:
         """Evaluate at other points, each under the condition of one sample of the run.
@@ -216,15 +217,22 @@ class Model:
         return dict(zip(names, _split(self._call(x, t, together), sizes), strict=True)), state
 
     def _evaluation(
-        self, fresh: Mapping[str, State], due: Mapping[str, Tensor | None], state: RunState
+        self,
+        fresh: Mapping[str, State],
+        asked: Mapping[str, Branch],
+        due: Mapping[str, Tensor | None],
+        state: RunState,
     ) -> tuple[Evaluation, RunState]:
-        """Fill the rows that were not evaluated: by the policy, or where there is none by the main branch."""
+        """Fill the rows that were not evaluated, by the policy or, where a branch is not wanted, by the main one."""
         filled: dict[str, State] = {}
         for name, mask in due.items():
             if mask is None:
                 filled[name] = fresh[name]
             else:
                 missing = filled.get(MAIN) if self.policy is None else self.policy.predict(state, name)
+                wanted = asked[name].due
+                if self.policy is not None and wanted is not None:
+                    missing = state_map(partial(_put, ~wanted), missing, filled[MAIN])
                 filled[name] = _fill(missing, mask, fresh.get(name))
             if self.policy is not None:
                 every = torch.ones(len(state), dtype=torch.bool) if mask is None else mask
@@ -279,3 +287,7 @@ def _fill(missing: State | None, due: Tensor, fresh: State | None) -> State:
         return out
 
     return state_map(put, missing, fresh)
+
+
+def _put(where: Tensor, old: Tensor, new: Tensor) -> Tensor:
+    return torch.where(where.reshape(-1, *(1,) * (old.ndim - 1)).to(old.device), new, old.to(new.dtype))
