@@ -72,3 +72,7 @@ class IntegrityError(ScidiffError, RuntimeError):
 
 class NumericalError(ScidiffError, ArithmeticError):
     """A computation left the range in which its result can be trusted."""
+
+
+class NumericalWarning(UserWarning):
+    """A result has fewer digits than it looks."""

@@ -148,13 +148,13 @@ def _check_steps(steps: int) -> None:
         raise ConfigError(f"steps is {steps}; expected at least 1")
 
 
-def check_grid(times: Tensor) -> None:
-    """Raise `ConfigError` unless the times are a float64 vector in [0, 1] that goes one way."""
+def check_grid(times: Tensor, *, returns: bool = False) -> None:
+    """Raise `ConfigError` unless the times are a float64 vector in [0, 1] that goes one way, or `returns`."""
     fits = times.ndim == 1 and len(times) >= 2 and times.dtype == torch.float64
     if not fits or not bool(((times >= 0) & (times <= 1)).all()):
         raise ConfigError(f"grid is {times}; expected a float64 vector of at least two times in [0, 1]")
     gaps = times.diff()
-    if not (bool((gaps <= 0).all()) or bool((gaps >= 0).all())):
+    if not (returns or bool((gaps <= 0).all()) or bool((gaps >= 0).all())):
         raise ConfigError(f"grid {times.tolist()} goes both ways; expected times that only fall, or only rise")
 
 
@@ -169,15 +169,18 @@ class Grid:
         stage of a multi-stage rule.
     offset
         Number of steps that the run has made when this grid begins.
+    returns
+        Whether the times may go both ways, as those of a restart do.
     """
 
     times: Tensor | Mapping[str, Tensor]
     offset: int = 0
+    returns: bool = False
 
     def __post_init__(self) -> None:
         grids = list(self.times.values()) if isinstance(self.times, Mapping) else [self.times]
         for times in grids:
-            check_grid(times)
+            check_grid(times, returns=self.returns)
         if len({len(times) for times in grids}) != 1:
             raise ConfigError(f"the factors have grids of {[len(g) for g in grids]} nodes; expected one length")
 

@@ -7,6 +7,9 @@ rows of this form; column 0 is the present evaluation. A stage of a multi-stage 
 time; its base is the column of `a` that is not zero. A corrector that re-uses the evaluation of the next step needs no
 rows of its own: it adds ``sum_j d_ij m_(i-j)`` to ``x_i`` before the step, hence ``a_i0 d_ij`` to ``b_ij``.
 
+A row without any `b` uses no prediction and costs no network call: it adds noise (c), as churn and restarts do; only
+such rows may lead back in time.
+
 A table is checked when it is made. Unless it is labelled biased, a constant prediction ``m = m*`` must give the exact
 transfer of ``x_t = alpha_t m* + sigma_t z``: the mean is reproduced, and so is the noise level (noise `c` belongs to
 the process; `spread` is the posterior covariance of the data, which a constant has not). The declared order is checked
@@ -90,8 +93,18 @@ class Table:
 
     @property
     def steps(self) -> int:
-        """Number of rows, which is the number of network calls."""
+        """Number of rows."""
         return len(self.a)
+
+    @property
+    def rests(self) -> np.ndarray:
+        """True for the rows that use no prediction, shape ``(steps,)``."""
+        return ~self.b.any(axis=1)
+
+    @property
+    def calls(self) -> int:
+        """Number of network calls."""
+        return int((~self.rests).sum())
 
     @property
     def depth(self) -> int:
@@ -104,7 +117,7 @@ class Table:
         return torch.from_numpy(self.nodes.copy())
 
     def _check_shapes(self) -> None:
-        check_grid(self.grid)
+        check_grid(self.grid, returns=True)
         steps, shape = len(self.nodes) - 1, self.a.shape
         wanted = {"alpha": (steps + 1,), "sigma": (steps + 1,), "c": (steps,), "spread": (steps,)}
         wanted |= {"a": (steps, shape[-1] if shape else 0), "b": shape}
@@ -116,6 +129,11 @@ class Table:
         early = np.arange(self.depth)[None, :] > np.arange(steps)[:, None]
         if np.any(self.a[early]) or np.any(self.b[early]) or np.any(self.c < 0) or np.any(self.spread < 0):
             raise ConfigError(f"table '{self.name}' has a row that reaches before the start, or a negative noise")
+        moves = np.diff(self.nodes)[~self.rests]
+        if (moves > 0).any() and (moves < 0).any():
+            raise ConfigError(
+                f"table '{self.name}' goes both ways by rows that use predictions; only rows without b may go back"
+            )
         if not _LABEL.fullmatch(self.label) or self.order < 1:
             raise ConfigError(
                 f"table '{self.name}' has label '{self.label}' and order {self.order}; "
@@ -143,7 +161,7 @@ class Table:
     def _check_order(self) -> None:
         """Compare with exact solutions for polynomial predictions; needs steps of less than 1/2 in `lam`."""
         inner = np.flatnonzero((self.alpha > 0) & (self.sigma > 0))
-        if len(inner) < 2 * self.depth + 2 or self.sigma[0] == 0:
+        if len(inner) < 2 * self.depth + 2 or self.sigma[0] == 0 or self.rests.any():
             return
         first, last = inner[0], inner[-1]
         lam = np.log(self.alpha[first : last + 1]) - np.log(self.sigma[first : last + 1])
@@ -228,7 +246,13 @@ class TableRule:
     @property
     def plan(self) -> Grid:
         """Plan that belongs to the table."""
-        return Grid(self.table.grid, self.offset)
+        gaps = np.diff(self.table.nodes)
+        return Grid(self.table.grid, self.offset, returns=bool((gaps > 0).any() and (gaps < 0).any()))
+
+    def rests(self, state: RunState) -> bool:
+        """Whether the next row uses no prediction."""
+        row = state.i - self.offset
+        return 0 <= row < self.table.steps and bool(self.table.rests[row])
 
     def __call__(self, process: GaussianProcess, state: RunState, m: Tensor, s: Tensor) -> Tensor:
         """Return the state at ``s``, float64."""
