@@ -1,6 +1,7 @@
 """Sampling: one loop, plans for where in time the sites go, and rules for how they move."""
 
 from scidiff.sample.audit import AuditRow, audit_chain, audit_figure, audit_rules
+from scidiff.sample.bands import NestedNoise, coarsen, radial_spectrum, refine
 from scidiff.sample.correctors import LooGibbs
 from scidiff.sample.ctmc import (
     Ancestral,
@@ -13,15 +14,28 @@ from scidiff.sample.ctmc import (
     remdm_rescaled,
 )
 from scidiff.sample.discrete_flow import RateLeaping, campbell, defog, gat, polydec_grid
+from scidiff.sample.entropic import entropic_grid
 from scidiff.sample.exact_laws import ExactLaws
 from scidiff.sample.exponential import deis, dpmpp_2m, dpmpp_2m_sde, dpmpp_3m, exponential_adams, sa_solver, unipc
 from scidiff.sample.factor import FactorRule
 from scidiff.sample.grids import Grid, edm_grid, log_snr_grid, uniform_grid
+from scidiff.sample.inversion import Bdia, invert_bdia
+from scidiff.sample.jump import Jump
+from scidiff.sample.keys import dp_keys, sensitivities
 from scidiff.sample.loop import Corrector, Plan, Rule, run
 from scidiff.sample.model import Evaluation, Model, Policy
 from scidiff.sample.modes import ModeRule
+from scidiff.sample.multiresolution import (
+    CoarseSchedule,
+    Level,
+    MultiresolutionRun,
+    multiresolution,
+    retimed,
+)
 from scidiff.sample.plans import Confidence, EntropyBounded, FirstHitting, InfoGain, MinimumEntropy, RandomOrder
+from scidiff.sample.policy import DPKeys, Sensitivity, Stride
 from scidiff.sample.predictor_corrector import ForwardBackward
+from scidiff.sample.restart import chain, edm_churn, restart
 from scidiff.sample.retracted import Retracted, RetractedBridge, RetractedHeat
 from scidiff.sample.solvers import analytic_dpm, ancestral, ddim, heun
 from scidiff.sample.state import RunState, Stamp
@@ -33,9 +47,12 @@ from scidiff.sample.uniformisation import Uniformisation
 __all__ = [
     "Ancestral",
     "AuditRow",
+    "Bdia",
     "Branch",
+    "CoarseSchedule",
     "Confidence",
     "Corrector",
+    "DPKeys",
     "EntropyBounded",
     "Evaluation",
     "ExactLaws",
@@ -44,10 +61,14 @@ __all__ = [
     "ForwardBackward",
     "Grid",
     "InfoGain",
+    "Jump",
+    "Level",
     "LooGibbs",
     "MinimumEntropy",
     "ModeRule",
     "Model",
+    "MultiresolutionRun",
+    "NestedNoise",
     "Plan",
     "Policy",
     "ProjectAndNoise",
@@ -59,8 +80,10 @@ __all__ = [
     "RetractedHeat",
     "Rule",
     "RunState",
+    "Sensitivity",
     "SiteRule",
     "Stamp",
+    "Stride",
     "Table",
     "TableRule",
     "TauLeaping",
@@ -74,22 +97,34 @@ __all__ = [
     "audit_figure",
     "audit_rules",
     "campbell",
+    "chain",
+    "coarsen",
     "ddim",
     "defog",
     "deis",
+    "dp_keys",
     "dpmpp_2m",
     "dpmpp_2m_sde",
     "dpmpp_3m",
+    "edm_churn",
     "edm_grid",
+    "entropic_grid",
     "exponential_adams",
     "gat",
     "heun",
+    "invert_bdia",
     "log_snr_grid",
+    "multiresolution",
     "polydec_grid",
+    "radial_spectrum",
+    "refine",
     "remdm_capped",
     "remdm_rescaled",
+    "restart",
+    "retimed",
     "run",
     "sa_solver",
+    "sensitivities",
     "uniform_grid",
     "unipc",
 ]

@@ -6,9 +6,9 @@ With ``D(i -> j)`` the increment of a DDIM step from ``x_i``, one evaluation at 
     x_(i-1) = x_i + D(i -> i-1) + [(x_(i+1) - x_i) - D(i -> i+1)] / g
 
 The second line is the first one backward in time with ``1/g`` in the place of ``g``, so that one rule goes both ways.
-Back it needs the last pair ``(x_(N-1), x_N)``. For ``g = 1`` the method is of second order; for ``g < 1`` of first order
-with a constant smaller by ``(1 - g) / (1 + g)``, and steadier. Round-off of the inverse grows like ``g^-N``: use 0.9 to
-1, float64, and heed the warning.
+Back it needs the last pair ``(x_(N-1), x_N)``. For ``g = 1`` the order is two, for ``g < 1`` one, with a constant
+smaller by ``(1 - g) / (1 + g)``, and it is steadier. Round-off of the inverse grows like ``g^-N``: use 0.9 to 1,
+float64, and heed the warning.
 
 References
 ----------

@@ -196,7 +196,7 @@ class RunState:
         tensors["noise"] = torch.from_numpy(self.noise.samples.view(np.int64).copy())
         tensors["meta"] = torch.tensor([self.i, int(np.uint64(self.noise.seed).astype(np.int64))])
         tensors["scope"] = torch.tensor(list(self.noise.scope.encode()), dtype=torch.uint8)
-        return save_tensors({key: value.contiguous() for key, value in tensors.items()})
+        return save_tensors({key: value.clone(memory_format=torch.contiguous_format) for key, value in tensors.items()})
 
     @staticmethod
     def from_bytes(data: bytes) -> RunState:
