@@ -32,6 +32,7 @@ from scidiff.sample.multiresolution import (
     multiresolution,
     retimed,
 )
+from scidiff.sample.parallel import ParallelRun, parareal, picard
 from scidiff.sample.plans import Confidence, EntropyBounded, FirstHitting, InfoGain, MinimumEntropy, RandomOrder
 from scidiff.sample.policy import DPKeys, Sensitivity, Stride
 from scidiff.sample.predictor_corrector import ForwardBackward
@@ -69,6 +70,7 @@ __all__ = [
     "Model",
     "MultiresolutionRun",
     "NestedNoise",
+    "ParallelRun",
     "Plan",
     "Policy",
     "ProjectAndNoise",
@@ -115,6 +117,8 @@ __all__ = [
     "invert_bdia",
     "log_snr_grid",
     "multiresolution",
+    "parareal",
+    "picard",
     "polydec_grid",
     "radial_spectrum",
     "refine",
