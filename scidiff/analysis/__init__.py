@@ -1,6 +1,7 @@
 """Analysis: paths through a density, memorisation, collapse, and the audit of samplers."""
 
 from scidiff.analysis.audit import Audit, Verdict, audit_discrete, plot_audit, tv_of_counts, tv_of_law
+from scidiff.analysis.calibration import CalibrationReport, calibrate
 from scidiff.analysis.collapse import (
     CoherentError,
     Collapse,
@@ -10,7 +11,9 @@ from scidiff.analysis.collapse import (
     plot_collapse,
     recurse,
 )
+from scidiff.analysis.embedding import Embedding, embed
 from scidiff.analysis.fields import flow_velocity, score_gradient
+from scidiff.analysis.geometries import Comparison, compare_geometries, constant_curvature, plot_geometries
 from scidiff.analysis.landscapes import (
     EntropicWell,
     ModeGraph,
@@ -29,9 +32,12 @@ from scidiff.analysis.variance import GaussianAudit, audit_gaussian, audit_varia
 __all__ = [
     "Auc",
     "Audit",
+    "CalibrationReport",
     "CoherentError",
     "Collapse",
+    "Comparison",
     "Curve",
+    "Embedding",
     "EntropicWell",
     "GaussianAudit",
     "IndependentErrors",
@@ -47,8 +53,12 @@ __all__ = [
     "audit_discrete",
     "audit_gaussian",
     "audit_variance",
+    "calibrate",
     "coherent_divergence",
+    "compare_geometries",
+    "constant_curvature",
     "denoising_loss",
+    "embed",
     "find_modes",
     "flow_velocity",
     "geodesic",
@@ -61,6 +71,7 @@ __all__ = [
     "plot_audit",
     "plot_collapse",
     "plot_curve",
+    "plot_geometries",
     "plot_modes",
     "plot_regimes",
     "principal_curve",
