@@ -1,0 +1,218 @@
+"""Training of flow maps, and of their teachers, as tasks of the training run.
+
+`FlowMapTask` minimises, over rows of the data with states drawn on their paths,
+
+    share * |v(x, t, t) - b|^2  +  (1 - share) * |defect of X_{t,s}(x)|^2
+
+where the first part of the batch anchors the diagonal (flow matching, or the velocity of a teacher) and the rest takes
+one of the losses of `scidiff.train.flow_maps`. `DiagonalTask` trains a network of two times on its diagonal as an
+ordinary denoiser, with the loss of the process: cross-entropy for one-hot flows [1]_.
+
+References
+----------
+.. [1] Lee et al., "Flow map language models", arXiv:2602.16813
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scidiff.denoise.denoiser import Denoiser
+from scidiff.denoise.flow_map import FlowMap
+from scidiff.errors import ConfigError, ShapeError
+from scidiff.process.base import Kind, Process
+from scidiff.random import SharedNoise
+from scidiff.train.draws import draw_seed
+from scidiff.train.flow_maps import FlowMapLoss, PathBatch
+from scidiff.train.time_pairs import DataPairs, TimePairs
+
+__all__ = ["DiagonalTask", "FlowMapTask", "diagonal_denoiser"]
+
+Batch = dict[str, Tensor]
+
+
+def diagonal_denoiser(network: nn.Module, kind: Kind) -> Denoiser:
+    """Take a network of two times at ``s = t`` as a denoiser of the given kind."""
+    return Denoiser(lambda x, t, condition=None: network(x, t, t, condition), kind)
+
+
+class _PathTask(ABC):
+    """Rows of a data set, drawn as a function of step and rank, and states on their paths."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        process: Process,
+        data: Tensor,
+        *,
+        size: int = 512,
+        times: TimePairs | DataPairs | None = None,
+        conditions: Tensor | None = None,
+        seed: int = 0,
+    ) -> None:
+        process.space.check(data, "data")
+        if size < 2 or not len(data):
+            raise ConfigError(
+                f"batches of {size} of {len(data)} rows were asked for; expected at least 2 of at least 1"
+            )
+        if conditions is not None and len(conditions) != len(data):
+            raise ShapeError(f"{len(conditions)} conditions came for {len(data)} data; expected one for each")
+        self.network, self.process, self.data, self.size = network, process, data, size
+        self.times = TimePairs() if times is None else times
+        self.conditions, self.seed = conditions, seed
+
+    def batch(self, step: int, rank: int, world: int) -> Batch:
+        """Rows drawn with replacement, in the dtype of the data."""
+        generator = torch.Generator().manual_seed(draw_seed(self.seed, step, rank, world))
+        rows = torch.randint(len(self.data), (self.size,), generator=generator)
+        picked = {"x0": self.data[rows]}
+        return picked if self.conditions is None else {**picked, "condition": self.conditions[rows]}
+
+    def paths(self, batch: Batch, generator: torch.Generator) -> PathBatch:
+        """States at random times on the paths of the rows."""
+        x0 = batch["x0"]
+        noise = SharedNoise(generator, len(x0))
+        t, s = (time.to(x0.device) for time in self.times(noise))
+        return PathBatch(x0, self.process.noise(x0, t, noise), t, s, noise, batch.get("condition"))
+
+    @abstractmethod
+    def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean loss and its parts."""
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Loss of a batch that no step of the run uses, and its parts."""
+        device = next(network.parameters()).device
+        seed = draw_seed(self.seed + 1, 0, 0, 1)
+        rows = torch.randint(len(self.data), (self.size,), generator=torch.Generator().manual_seed(seed))
+        batch = {"x0": self.data[rows].to(device)}
+        if self.conditions is not None:
+            batch["condition"] = self.conditions[rows].to(device)
+        loss, parts = self.loss(network, batch, torch.Generator(device=device).manual_seed(seed))
+        return {"validation_loss": float(loss), **{name: float(value) for name, value in parts.items()}}
+
+    def card(self) -> dict[str, Any]:
+        """What is trained on what, in JSON values."""
+        digest = hashlib.sha256(self.data.detach().cpu().contiguous().numpy().tobytes())
+        if self.conditions is not None:
+            digest.update(self.conditions.detach().cpu().contiguous().numpy().tobytes())
+        return {
+            "task": type(self).__name__,
+            "process": _told(self.process),
+            "network": _told(self.network),
+            "times": _told(self.times),
+            "rows": len(self.data),
+            "batch": self.size,
+            "seed": self.seed,
+            "data": digest.hexdigest(),
+        }
+
+
+class FlowMapTask(_PathTask):
+    """Train a flow map.
+
+    Parameters
+    ----------
+    network
+        Mean velocity ``v(x, t, s, condition)``.
+    process
+        The process whose flow is mapped.
+    objective
+        The loss, with or without a teacher.
+    data
+        Rows ``x_0``; states and losses have their dtype.
+    share
+        Part of each batch that anchors the diagonal, in (0, 1).
+    size, times, conditions, seed
+        Rows of a batch; law of the times, `TimePairs` by default; condition of every row; seed of the rows.
+
+    Raises
+    ------
+    ConfigError, ShapeError
+        If a share, a size or the shape of the data does not fit.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        process: Process,
+        objective: FlowMapLoss,
+        data: Tensor,
+        *,
+        share: float = 0.25,
+        **options: Any,
+    ) -> None:
+        super().__init__(network, process, data, **options)
+        self.objective, self.anchors = objective, round(share * self.size)
+        if not 0 < self.anchors < self.size:
+            raise ConfigError(
+                f"a share of {share} of {self.size} rows leaves {self.anchors} for the diagonal; expected at least one "
+                "row for it and one for the map"
+            )
+
+    def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean over the batch, and the means over its two parts."""
+        flow, paths, k = FlowMap(network, self.process), self.paths(batch, generator), self.anchors
+        diagonal = self.objective.diagonal(flow, _rows(paths, slice(0, k), generator))
+        whole = self.objective(flow, _rows(paths, slice(k, self.size), generator))
+        mean = torch.cat([diagonal, whole]).mean()
+        return mean, {"diagonal": diagonal.mean(), "map": whole.mean()}
+
+    def card(self) -> dict[str, Any]:
+        """What is trained on what, in JSON values; of a teacher, what kind it is."""
+        teacher = self.objective.teacher
+        told = {
+            "objective": type(self.objective).__name__,
+            "teacher": None if teacher is None else str(teacher.kind),
+            "anchors": self.anchors,
+        }
+        return {**super().card(), **told}
+
+
+class DiagonalTask(_PathTask):
+    """Train the diagonal of a network of two times as a denoiser, with the loss of the process.
+
+    Parameters
+    ----------
+    network
+        Called as ``network(x, t, t, condition)``.
+    process
+        Its loss is minimised, a sum over the sites of a sample.
+    kind
+        What the network predicts; LOGITS for one-hot flows.
+    data, size, times, conditions, seed
+        As for `FlowMapTask`; of each pair of times the first is used.
+    """
+
+    def __init__(self, network: nn.Module, process: Process, kind: Kind, data: Tensor, **options: Any) -> None:
+        super().__init__(network, process, data, **options)
+        self.kind = kind
+
+    def loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean over the batch; there are no parts."""
+        paths = self.paths(batch, generator)
+        prediction = diagonal_denoiser(network, self.kind)(paths.x, paths.t, paths.condition)
+        m = self.process.convert(prediction, self.kind, paths.x, paths.t)
+        return self.process.loss(m, paths.x0, paths.x, paths.t).reshape(len(m), -1).sum(1).mean(), {}
+
+    def card(self) -> dict[str, Any]:
+        """What is trained on what, in JSON values."""
+        return {**super().card(), "kind": self.kind.name}
+
+
+def _told(part: Any) -> str:
+    """Representation without the addresses of functions, which differ from run to run."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(part))
+
+
+def _rows(paths: PathBatch, rows: slice, generator: torch.Generator) -> PathBatch:
+    """Part of a batch; its draws go on where those of the whole stopped."""
+    cut = {name: getattr(paths, name)[rows] for name in ("x0", "x", "t", "s")}
+    condition = None if paths.condition is None else paths.condition[rows]
+    return replace(paths, **cut, noise=SharedNoise(generator, len(cut["x0"])), condition=condition)
