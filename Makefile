@@ -2,7 +2,7 @@
 PYTHON ?= $(or $(shell command -v python3.11),python3)
 BIN := .venv/bin
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint docs figures clean
 
 demo: .venv/.stamp
 	$(BIN)/scidiff demo
@@ -21,6 +21,9 @@ docs: .venv/.stamp
 	cd build/docs && { echo '<!doctype html><meta charset="utf-8"><title>scidiff</title><h1>Modules of scidiff</h1><ul>'; \
 		find scidiff* -name '*.html' | sort | sed 's|\(.*\)\.html|<li><a href="&">\1</a>|'; } > index.html
 	@echo build/docs/index.html
+
+figures: .venv/.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/figures.py
 
 clean:
 	rm -rf .venv build dist demo *.egg-info .pytest_cache .ruff_cache .hypothesis

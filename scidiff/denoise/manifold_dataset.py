@@ -4,7 +4,8 @@
 
 with the density known in closed form: `scidiff.process.contracted_uniform` for geodesic paths from the uniform law, or
 `scidiff.process.HeatProcess.log_density`. The target is ``log_x(y_k)`` of the former and the score of the latter. The
-flow with this ``m`` carries the prior to the empirical law of the data.
+flow with this ``m`` carries the prior to the empirical law of the data. A point at ``t = 0`` is clean: it speaks for
+the data that have it, up to the round-off of a path.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from scidiff.process.geodesic import TangentProcess, point_time
 from scidiff.process.heat_process import HeatProcess
 
 __all__ = ["ManifoldDatasetDenoiser"]
+
+_ROUND_OFF = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +58,11 @@ class ManifoldDatasetDenoiser:
     def weights(self, x: Tensor, t: Tensor | float) -> Tensor:
         """Posterior probability of every datum, shape ``(batch, count)``, float64."""
         site, (state, data, times) = self.process.site, self._pairs(x, t)
-        logits = self.log_density(self.process, data, state, times).reshape(len(x), len(self.data), -1).sum(-1)
-        nearest = site.dist(state, data).reshape(len(x), len(self.data), -1).square().sum(-1).argmin(1)
+        apart = site.dist(state, data)
+        density = self.log_density(self.process, data, state, torch.where(times > 0, times, 1.0))
+        density = torch.where(times > 0, density, torch.where(apart < _ROUND_OFF, 0.0, -torch.inf))
+        logits = density.reshape(len(x), len(self.data), -1).sum(-1)
+        nearest = apart.reshape(len(x), len(self.data), -1).square().sum(-1).argmin(1)
         alone = torch.nn.functional.one_hot(nearest, len(self.data)).double().log()
         return torch.where((logits > -torch.inf).any(1, keepdim=True), logits, alone).softmax(1)
 

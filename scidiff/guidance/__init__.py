@@ -1,8 +1,18 @@
 """Guidance: tilts by rewards and likelihoods, classifier-free guidance, particles, constraints."""
 
 from scidiff.guidance.classifier_free import AutoGuidance, ClassifierFree, extrapolate
+from scidiff.guidance.constraints import LinearConstraint
+from scidiff.guidance.covariances import (
+    Covariance,
+    Spectral,
+    Tweedie,
+    White,
+    fourier_covariance,
+    matrix_covariance,
+)
 from scidiff.guidance.draws import Draws, ExactDraws, Glass
 from scidiff.guidance.gaussian import MMPS, TMPD, PiGDM
+from scidiff.guidance.inpaint import Replace, repaint
 from scidiff.guidance.monte_carlo import CBG, DOIT, Doob
 from scidiff.guidance.particles import Particles, effective_size, systematic
 from scidiff.guidance.plug_in import PlugIn
@@ -16,6 +26,7 @@ __all__ = [
     "TMPD",
     "AutoGuidance",
     "ClassifierFree",
+    "Covariance",
     "Doob",
     "Draws",
     "Estimate",
@@ -23,12 +34,20 @@ __all__ = [
     "ExactDraws",
     "GaussianLikelihood",
     "Glass",
+    "LinearConstraint",
     "Particles",
     "PiGDM",
     "PlugIn",
+    "Replace",
     "Reward",
+    "Spectral",
     "Tilt",
+    "Tweedie",
+    "White",
     "effective_size",
     "extrapolate",
+    "fourier_covariance",
+    "matrix_covariance",
+    "repaint",
     "systematic",
 ]

@@ -92,6 +92,8 @@ def chebyshev_coefficients(
 class Chebyshev:
     """Applies functions of a Laplacian with diagonal stars; keeps the sparse matrix and the bound.
 
+    For edges `HodgeChebyshev` does the same several times faster.
+
     Parameters
     ----------
     laplacian
@@ -117,6 +119,11 @@ class Chebyshev:
     def bound(self) -> float:
         """Upper bound of the spectrum, by Gershgorin."""
         return float(abs(self.operator).sum(axis=1).max())
+
+    @cached_property
+    def mean(self) -> float:
+        """Mean of the eigenvalues, from the trace."""
+        return float(self.operator.diagonal().mean())
 
     @cached_property
     def _doubled(self) -> sparse.csr_array:

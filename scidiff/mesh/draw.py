@@ -16,7 +16,7 @@ from scidiff.mesh.complex import SimplicialComplex
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw_edges", "draw_scalar", "whitney_vectors"]
+__all__ = ["draw_edges", "draw_points", "draw_scalar", "whitney_vectors"]
 
 
 def whitney_vectors(complex: SimplicialComplex, cochain: np.ndarray) -> np.ndarray:
@@ -98,6 +98,37 @@ def draw_edges(complex: SimplicialComplex, cochain: np.ndarray, *, title: str = 
         start = centres[seen] - 0.5 * arrows
         axes.computed_zorder = False
         axes.quiver(*start.T, *arrows.T, color="black", linewidth=0.7, arrow_length_ratio=0.4, zorder=2)
+    return figure
+
+
+def draw_points(
+    complex: SimplicialComplex, face: np.ndarray, bary: np.ndarray, *, title: str = "", label: str = ""
+) -> Figure:
+    """Draw points on a surface as dots; colours give how many of them lie in a triangle, by area.
+
+    Parameters
+    ----------
+    complex
+        The surface.
+    face, bary
+        Triangle and barycentric coordinates of each point, shapes ``(points,)`` and ``(points, 3)``.
+    title, label
+        As for `draw_scalar`; colours are in points per squared unit of the coordinates.
+
+    Returns
+    -------
+    Figure
+        Not yet saved or shown.
+    """
+    if face.ndim != 1 or bary.shape != (len(face), 3):
+        raise ShapeError(f"face and bary have shapes {face.shape} and {bary.shape}; expected (points,) and (points, 3)")
+    figure, axes = _canvas(complex, np.bincount(face, minlength=complex.sizes[2]) / complex.areas, title, label)
+    flat = _flat(complex)
+    seen = np.full(len(face), True) if flat else _facing(complex, axes.azim, axes.elev)[face]
+    places = np.einsum("pi,pix->px", bary[seen], complex.vertices[complex.triangles[face[seen]]])
+    if not flat:
+        axes.computed_zorder = False
+    axes.scatter(*places.T[: 2 if flat else 3], s=5, color="black", linewidths=0, zorder=2)
     return figure
 
 

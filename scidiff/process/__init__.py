@@ -15,9 +15,11 @@ from scidiff.process.heat_process import HeatProcess
 from scidiff.process.igso3 import IGSO3
 from scidiff.process.kernels import Kernel, LevelKernel, marginal, mask, tree, uniform
 from scidiff.process.log_bridge import LogBridge
+from scidiff.process.matrix_free import MatrixFreeNoising
 from scidiff.process.matrix_kernel import MatrixKernel
 from scidiff.process.one_hot_flow import AccuracySchedule, OneHotFlow
 from scidiff.process.operator import ModeSchedule, OperatorSchedule
+from scidiff.process.premetric import PremetricFlow
 from scidiff.process.radial import HeatKernel, RadialHeatKernel
 from scidiff.process.random_walk import geodesic_random_walk
 from scidiff.process.schedule import (
@@ -54,6 +56,7 @@ __all__ = [
     "Linear",
     "LinearFlowSchedule",
     "LogBridge",
+    "MatrixFreeNoising",
     "MatrixKernel",
     "MinSNR",
     "MinimalFlow",
@@ -65,6 +68,7 @@ __all__ = [
     "PathClock",
     "Power",
     "PowerClock",
+    "PremetricFlow",
     "Process",
     "ProductProcess",
     "RadialHeatKernel",

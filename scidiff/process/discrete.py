@@ -85,9 +85,18 @@ class DiscreteProcess(Process):
     def renoise(
         self, x_s: Tensor, s: _Time, t: _Time, noise: Source, *, step: int = 0, stream: str = "renoise"
     ) -> Tensor:
-        """Draw ``x_t`` given ``x_s`` with ``s <= t``."""
+        """Draw ``x_t`` given ``x_s`` with ``s <= t``.
+
+        Raises
+        ------
+        ConfigError
+            If some ``s > t``.
+        """
+        s, t = site_time(s, x_s), site_time(t, x_s)
+        if bool((s > t).any()):
+            raise ConfigError("renoise got s > t at some site; expected s <= t: noise is added, not removed")
         u = noise.uniform(x_s.shape[1:], step=step, stream=stream).to(x_s.device)
-        return self.kernel.draw(x_s, u, site_time(t, x_s), site_time(s, x_s))
+        return self.kernel.draw(x_s, u, t, s)
 
     # ---- predictions -------------------------------------------------------------------------------------------------
 

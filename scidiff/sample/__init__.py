@@ -1,5 +1,6 @@
 """Sampling: one loop, plans for where in time the sites go, and rules for how they move."""
 
+from scidiff.sample.adaptive import Adaptive, AdaptiveAdams
 from scidiff.sample.audit import AuditRow, audit_chain, audit_figure, audit_rules
 from scidiff.sample.bands import NestedNoise, coarsen, radial_spectrum, refine
 from scidiff.sample.correctors import LooGibbs
@@ -46,6 +47,8 @@ from scidiff.sample.trapezoidal import Trapezoidal
 from scidiff.sample.uniformisation import Uniformisation
 
 __all__ = [
+    "Adaptive",
+    "AdaptiveAdams",
     "Ancestral",
     "AuditRow",
     "Bdia",

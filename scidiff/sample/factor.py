@@ -37,6 +37,23 @@ class FactorRule:
         return max(rule.memory for rule in self.rules.values())
 
     @property
+    def label(self) -> str:
+        """Weakest label of the rules; beside others an exact rule counts as of order 1, as the factors move apart.
+
+        Raises
+        ------
+        ConfigError
+            If a rule has no label.
+        """
+        labels = [getattr(rule, "label", None) for rule in self.rules.values()]
+        if None in labels:
+            raise ConfigError(f"the rules have the labels {labels}; expected one for each: give every rule a label")
+        if "biased" in labels or len(labels) == 1:
+            return "biased" if "biased" in labels else str(labels[0])
+        orders = [1.0 if label == "exact" else float(str(label)[len("consistent(") : -1]) for label in labels]
+        return f"consistent({min(orders):g})"
+
+    @property
     def plan(self) -> Grid:
         """Plan in which every factor follows the grid of its own rule.
 

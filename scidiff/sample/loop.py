@@ -122,10 +122,9 @@ def run(
     model = Model(denoiser, process, condition, transforms, policy)
     if state is None:
         state = plan.start(RunState.start(process, noise, shape, free=free, clean=clean))
-    first = state.i
+    first, rests = state.i, rule.rests if isinstance(rule, Resting) else _never
     while not plan.done(state) and (until is None or state.i < until):
-        resting = isinstance(rule, Resting) and rule.rests(state)
-        m, state = (state.x, state) if resting else model.estimate(state)
+        m, state = (state.x, state) if rests(state) else model.estimate(state)
         s = plan.next(state, m)
         state = state.advance(rule(process, state, m, s), s, m, rule.memory)
         for corrector in correctors:
@@ -133,3 +132,7 @@ def run(
         if progress is not None:
             progress(state)
     return model.close(state) if state.i > first and plan.done(state) else state
+
+
+def _never(state: RunState) -> bool:
+    return False

@@ -87,6 +87,11 @@ class ModeRule:
         return self.tables[0].depth - 1
 
     @property
+    def label(self) -> str:
+        """What the tables claim; they come from one solver."""
+        return self.tables[0].label
+
+    @property
     def plan(self) -> Grid:
         """Plan that belongs to the tables."""
         return Grid(self.tables[0].grid, self.offset)

@@ -23,6 +23,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from torch import Tensor
 from scidiff.errors import ConfigError, DataError
 from scidiff.io.files import atomic_write
 from scidiff.process.gaussian import GaussianProcess
+from scidiff.process.schedule import Schedule
 from scidiff.sample.grids import Grid, check_grid
 from scidiff.sample.moments import moment_defect
 from scidiff.sample.state import RunState
@@ -110,6 +112,14 @@ class Table:
     def depth(self) -> int:
         """Number of evaluations that a row combines."""
         return self.a.shape[1]
+
+    def fits(self, schedule: Schedule) -> bool:
+        """Whether the table was made for a schedule: signal and noise at all nodes agree."""
+        return _fits(schedule, *self._levels)
+
+    @cached_property
+    def _levels(self) -> tuple[tuple[float, ...], ...]:
+        return tuple(tuple(part.tolist()) for part in (self.nodes, self.alpha, self.sigma))
 
     @property
     def grid(self) -> Tensor:
@@ -218,6 +228,13 @@ class Table:
         return cls.from_dict(values)
 
 
+@lru_cache(maxsize=64)
+def _fits(schedule: Schedule, nodes: tuple[float, ...], alpha: tuple[float, ...], sigma: tuple[float, ...]) -> bool:
+    times = torch.tensor(nodes, dtype=torch.float64)
+    levels = [*schedule.alpha(times).tolist(), *schedule.sigma(times).tolist()]
+    return all(map(math.isclose, levels, [*alpha, *sigma]))
+
+
 @dataclass(frozen=True)
 class TableRule:
     """Rule that moves all free sites of a Gaussian process by the rows of a table.
@@ -261,9 +278,10 @@ class TableRule:
         xs = [state.x, *(stamp.x for stamp in reversed(state.history))]
         ms = [m, *(stamp.m for stamp in reversed(state.history))]
         x = torch.zeros_like(state.x, dtype=torch.float64)
-        for coefficients, past in ((table.a[row], xs), (table.b[row], ms)):
-            for j in np.flatnonzero(coefficients):
-                x = x + float(coefficients[j]) * past[j].double()
+        for coefficients, past in ((table.a[row].tolist(), xs), (table.b[row].tolist(), ms)):
+            for coefficient, part in zip(coefficients, past, strict=False):
+                if coefficient:
+                    x.add_(part, alpha=coefficient)
         _, noise = self.drift(state)
         return x + noise * self.xi(process, state).to(x) if noise > 0 else x
 
@@ -280,15 +298,13 @@ class TableRule:
         table = self.table
         if not 0 <= row < table.steps:
             raise ConfigError(f"the run is at step {row} of table '{table.name}', which has {table.steps}")
-        ends = table.nodes[row], table.nodes[row + 1]
-        moves = zip((state.t, s), ends, strict=True)
-        if not all(bool((torch.where(state.free, time, end) == end).all()) for time, end in moves):
+        ends = float(table.nodes[row]), float(table.nodes[row + 1])
+        # where the row ends is where the next one begins
+        times = (state.t, s) if row == table.steps - 1 else (state.t,)
+        if any(bool(((time != end) & state.free).any()) for time, end in zip(times, ends, strict=False)):
             raise ConfigError(
                 f"step {row} of table '{table.name}' leads from t = {ends[0]} to {ends[1]}, the plan goes elsewhere; "
                 "use rule.plan, or a grid with the nodes of the table"
             )
-        nodes = torch.tensor(ends, dtype=torch.float64)
-        levels = [*process.schedule.alpha(nodes).tolist(), *process.schedule.sigma(nodes).tolist()]
-        own = [*table.alpha[row : row + 2], *table.sigma[row : row + 2]]
-        if not all(map(math.isclose, levels, own)):
+        if not table.fits(process.schedule):
             raise ConfigError(f"table '{table.name}' belongs to another schedule than {process.schedule}")

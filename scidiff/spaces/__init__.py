@@ -6,6 +6,7 @@ from scidiff.spaces.centred import Centred, centre
 from scidiff.spaces.cochain import Cochain
 from scidiff.spaces.euclidean import Euclidean
 from scidiff.spaces.flat import Flat
+from scidiff.spaces.graphs import DenseGraphs, from_pyg, to_pyg
 from scidiff.spaces.hyperbolic import Hyperbolic
 from scidiff.spaces.manifold import Manifold
 from scidiff.spaces.power import Power, ProductManifold, se3
@@ -15,6 +16,7 @@ from scidiff.spaces.simplex import Simplex
 from scidiff.spaces.so3 import SO3
 from scidiff.spaces.spd import SPDAffineInvariant, SPDLogEuclidean
 from scidiff.spaces.sphere import Sphere
+from scidiff.spaces.surface import MeshSurface
 from scidiff.spaces.torus import Torus
 
 __all__ = [
@@ -22,10 +24,12 @@ __all__ = [
     "Categorical",
     "Cochain",
     "Centred",
+    "DenseGraphs",
     "Euclidean",
     "Flat",
     "Hyperbolic",
     "Manifold",
+    "MeshSurface",
     "Power",
     "Product",
     "ProductManifold",
@@ -40,7 +44,9 @@ __all__ = [
     "average_distortion",
     "centre",
     "first",
+    "from_pyg",
     "se3",
     "state_map",
+    "to_pyg",
     "worst_distortion",
 ]

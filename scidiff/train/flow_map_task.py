@@ -21,6 +21,7 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -29,7 +30,7 @@ from scidiff.denoise.flow_map import FlowMap
 from scidiff.errors import ConfigError, ShapeError
 from scidiff.process.base import Kind, Process
 from scidiff.random import SharedNoise
-from scidiff.train.draws import draw_seed
+from scidiff.train.batches import to_device
 from scidiff.train.flow_maps import FlowMapLoss, PathBatch
 from scidiff.train.time_pairs import DataPairs, TimePairs
 
@@ -70,8 +71,12 @@ class _PathTask(ABC):
 
     def batch(self, step: int, rank: int, world: int) -> Batch:
         """Rows drawn with replacement, in the dtype of the data."""
-        generator = torch.Generator().manual_seed(draw_seed(self.seed, step, rank, world))
-        rows = torch.randint(len(self.data), (self.size,), generator=generator)
+        return self._picked(step, rank, world)
+
+    def _picked(self, *counter: int) -> Batch:
+        """Rows by a generator of another kind than that of the loss, as equal seeds would tie rows to times."""
+        drawn = np.random.default_rng([self.seed, *counter]).integers(len(self.data), size=self.size)
+        rows = torch.from_numpy(drawn)
         picked = {"x0": self.data[rows]}
         return picked if self.conditions is None else {**picked, "condition": self.conditions[rows]}
 
@@ -89,12 +94,8 @@ class _PathTask(ABC):
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Loss of a batch that no step of the run uses, and its parts."""
         device = next(network.parameters()).device
-        seed = draw_seed(self.seed + 1, 0, 0, 1)
-        rows = torch.randint(len(self.data), (self.size,), generator=torch.Generator().manual_seed(seed))
-        batch = {"x0": self.data[rows].to(device)}
-        if self.conditions is not None:
-            batch["condition"] = self.conditions[rows].to(device)
-        loss, parts = self.loss(network, batch, torch.Generator(device=device).manual_seed(seed))
+        batch = to_device(self._picked(0), device)
+        loss, parts = self.loss(network, batch, torch.Generator(device=device).manual_seed(self.seed))
         return {"validation_loss": float(loss), **{name: float(value) for name, value in parts.items()}}
 
     def card(self) -> dict[str, Any]:

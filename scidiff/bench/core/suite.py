@@ -21,7 +21,15 @@ GROUPS = (
     "scidiff.bench.core.canon:claims",
     "scidiff.bench.core.manifolds:claims",
     "scidiff.bench.core.meshes:claims",
+    "scidiff.bench.core.surfaces:claims",
     "scidiff.bench.core.analyses:claims",
+    "scidiff.bench.core.dataset_denoiser:claims",
+    "scidiff.bench.core.noise_allocation:claims",
+    "scidiff.bench.core.calibration:claims",
+    "scidiff.bench.core.tiles:claims",
+    "scidiff.bench.core.curvature:claims",
+    "scidiff.bench.core.flow_maps:claims",
+    "scidiff.bench.core.learned:claims",
 )
 
 

@@ -1,0 +1,58 @@
+"""The pages of the documentation are true: their code runs, and their pictures are there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+IMAGE = re.compile(r"!\[[^\]]+\]\(([^)]+)\)")
+LARGEST = 120_000
+
+
+@pytest.mark.parametrize("page", ["testing.md"])
+def test_the_code_of_a_page_runs(page, tmp_path):
+    """All blocks of a page in order, in one fresh interpreter, so that names carry over as a reader expects."""
+    blocks = BLOCK.findall((DOCS / page).read_text(encoding="utf-8"))
+    assert len(blocks) >= 5
+    script = tmp_path / "page.py"
+    script.write_text("\n".join(blocks), encoding="utf-8")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+def figures() -> list[str]:
+    """Names of the pictures, read off the table of the script without drawing one."""
+    text = (ROOT / "benchmarks" / "figures.py").read_text(encoding="utf-8")
+    table = text[text.index("FIGURES: dict") : text.index("\n}\n")]
+    return re.findall(r'^    "([a-z0-9-]+)":', table, re.MULTILINE)
+
+
+def test_the_gallery_shows_every_picture_once():
+    shown = IMAGE.findall((DOCS / "gallery.md").read_text(encoding="utf-8"))
+    assert sorted(shown) == sorted(f"pictures/{name}.png" for name in figures())
+    assert all((DOCS / path).is_file() for path in shown)
+
+
+@pytest.mark.parametrize("name", figures())
+def test_a_picture_is_a_small_png_without_a_date(name):
+    data = (DOCS / "pictures" / f"{name}.png").read_bytes()
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    assert len(data) <= LARGEST
+    assert b"tEXt" not in data and b"tIME" not in data
+
+
+def test_one_picture_is_drawn_again_to_the_last_byte(tmp_path):
+    """The cheapest one, twice: pictures hold no date and no unseeded draw."""
+    for run in ("a", "b"):
+        command = [sys.executable, "benchmarks/figures.py", "--only", "hodge-spectra", "--out", str(tmp_path / run)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+    first, second = ((tmp_path / run / "hodge-spectra.png").read_bytes() for run in ("a", "b"))
+    assert first == second
