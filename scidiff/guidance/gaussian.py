@@ -27,7 +27,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -43,6 +43,16 @@ __all__ = ["MMPS", "TMPD", "PiGDM"]
 
 _DENSE = 64
 _DRIFT = 1e-12
+
+
+class _Point(NamedTuple):
+    """What a solve is made of: the likelihood, the residual, where the run stands, and the true covariance."""
+
+    likelihood: GaussianLikelihood
+    e: Tensor
+    state: RunState
+    evaluation: Evaluation
+    covariance: Callable[[Tensor], Tensor]
 
 
 class _GaussianEstimator(ABC):
@@ -66,19 +76,12 @@ class _GaussianEstimator(ABC):
             return gain * evaluation.pullback(v).double()
 
         e = reward.residual(m.double())
-        weighted, log_h = self._solve(reward, e, state, evaluation, covariance)
+        weighted, log_h = self._solve(_Point(reward, e, state, evaluation, covariance))
         bad = ~e.flatten(1).isfinite().all(1)
         return Estimate(covariance(reward.operator.adjoint(weighted)), log_h, bad), state
 
     @abstractmethod
-    def _solve(
-        self,
-        likelihood: GaussianLikelihood,
-        e: Tensor,
-        state: RunState,
-        evaluation: Evaluation,
-        covariance: Callable[[Tensor], Tensor],
-    ) -> tuple[Tensor, Tensor | None]:
+    def _solve(self, at: _Point) -> tuple[Tensor, Tensor | None]:
         """``S^-1 e`` and ``log h``."""
 
 
@@ -98,19 +101,12 @@ class PiGDM(_GaussianEstimator):
     iterations: int = 50
     citation: ClassVar[str] = "ICLR 2023, openreview 9_gsMA8MRKQ"
 
-    def _solve(
-        self,
-        likelihood: GaussianLikelihood,
-        e: Tensor,
-        state: RunState,
-        evaluation: Evaluation,
-        covariance: Callable[[Tensor], Tensor],
-    ) -> tuple[Tensor, Tensor | None]:
-        schedule, t = evaluation.model.process.schedule, _one_time(state)
+    def _solve(self, at: _Point) -> tuple[Tensor, Tensor | None]:
+        schedule, t = at.evaluation.model.process.schedule, _one_time(at.state)
         alpha, sigma = schedule.alpha(t), schedule.sigma(t)
         rho = sigma**2 * self.variance / (alpha**2 * self.variance + sigma**2)
-        scale = rho.reshape(-1, *(1,) * (state.x.ndim - 1))
-        return _solve(likelihood, e, lambda v: scale * v, self.iterations)
+        scale = rho.reshape(-1, *(1,) * (at.state.x.ndim - 1))
+        return _solve(at.likelihood, at.e, lambda v: scale * v, self.iterations)
 
 
 @dataclass(frozen=True)
@@ -119,17 +115,10 @@ class TMPD(_GaussianEstimator):
 
     citation: ClassVar[str] = "arXiv:2310.06721"
 
-    def _solve(
-        self,
-        likelihood: GaussianLikelihood,
-        e: Tensor,
-        state: RunState,
-        evaluation: Evaluation,
-        covariance: Callable[[Tensor], Tensor],
-    ) -> tuple[Tensor, Tensor | None]:
-        operator = likelihood.operator
-        rows = operator.apply(covariance(operator.adjoint(torch.ones_like(e))))
-        s = likelihood.variance.to(e) + rows.clamp_min(0.0)
+    def _solve(self, at: _Point) -> tuple[Tensor, Tensor | None]:
+        operator, e = at.likelihood.operator, at.e
+        rows = operator.apply(at.covariance(operator.adjoint(torch.ones_like(e))))
+        s = at.likelihood.variance.to(e) + rows.clamp_min(0.0)
         log_h = -0.5 * (e**2 / s + s.log() + math.log(2 * math.pi)).flatten(1).sum(1)
         return e / s, log_h
 
@@ -147,15 +136,8 @@ class MMPS(_GaussianEstimator):
     iterations: int = 5
     citation: ClassVar[str] = "arXiv:2405.13712"
 
-    def _solve(
-        self,
-        likelihood: GaussianLikelihood,
-        e: Tensor,
-        state: RunState,
-        evaluation: Evaluation,
-        covariance: Callable[[Tensor], Tensor],
-    ) -> tuple[Tensor, Tensor | None]:
-        return _solve(likelihood, e, covariance, self.iterations)
+    def _solve(self, at: _Point) -> tuple[Tensor, Tensor | None]:
+        return _solve(at.likelihood, at.e, at.covariance, self.iterations)
 
 
 def _one_time(state: RunState) -> Tensor:
