@@ -1,8 +1,9 @@
 """The benchmark of the domain: ``scidiff bench molecules``.
 
-Rows in four groups: what every sample of the QM9 model satisfies; speed against steps; the exact comparison of the
-universe model with its known target; and, where the data are at hand, the Frechet ChemNet distance to held-out QM9
-and the golden file of the metrics. ``--fast`` draws fewer samples and leaves the distance out.
+Rows in five groups: what every sample of the QM9 model satisfies; speed against steps; the exact comparison of the
+universe model with its known target; bond lengths and angles of the conformer model; and, where the data are at hand,
+the Frechet ChemNet distance to held-out QM9 and the golden file of the metrics. ``--fast`` draws fewer samples and
+leaves the distance out.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from scidiff.domain import Row
 from scidiff.errors import DataError
 from scidiff.io.files import data_folder
 
+from .conformers import load as load_conformers
+from .conformers.evaluation import study_rows
 from .coverage import count_keys, coverage
 from .data import load as load_data
 from .metrics import Settings, evaluate, golden_check
@@ -41,11 +44,12 @@ class _Size:
     each_query: int
     speed: int
     universe: int
+    shapes: int
     fcd: int
 
 
-_FAST = _Size(samples=200, each_query=20, speed=128, universe=4_000, fcd=0)
-_FULL = _Size(samples=1_000, each_query=100, speed=1_024, universe=50_000, fcd=10_000)
+_FAST = _Size(samples=200, each_query=20, speed=128, universe=4_000, shapes=40, fcd=0)
+_FULL = _Size(samples=1_000, each_query=100, speed=1_024, universe=50_000, shapes=1_000, fcd=10_000)
 
 
 def rows(fast: bool, seed: int) -> Iterator[Row]:
@@ -56,6 +60,7 @@ def rows(fast: bool, seed: int) -> Iterator[Row]:
     yield from _scaffolds(model, size, seed)
     yield from _speed(model, size, seed)
     yield from _universe(size, seed)
+    yield from study_rows(load_conformers(), size.shapes, 4 if fast else 8, _STEPS[1:2] if fast else _STEPS, seed)
     yield from _golden()
     if size.fcd:
         yield from _distance(model, size, seed)

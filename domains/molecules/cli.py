@@ -1,4 +1,4 @@
-"""Command line of the domain: ``scidiff molecules sample | scaffold | validate | evaluate | train``."""
+"""Command line of the domain: ``scidiff molecules sample | scaffold | conformers | validate | evaluate | train``."""
 
 from __future__ import annotations
 
@@ -68,6 +68,28 @@ def scaffold(
     """Extend a scaffold, or link several parts; every molecule contains the query."""
     settings = {"steps": steps, "seed": seed, "temperature": temperature, "batch_size": batch_size}
     _sample(out, model, device, to_json, count, scaffold=query, **settings)
+
+
+@app.command()
+def conformers(
+    smiles: Annotated[list[str], typer.Argument(help="Neutral molecules of at most six C, N, O, F atoms.")],
+    out: Annotated[Path, typer.Option(help="File to write: .sdf.")],
+    model: Annotated[str, typer.Option(help="Bundled conformer model, or a .safetensors file.")] = "conformers",
+    count: Annotated[int, typer.Option(help="Conformers of each molecule.")] = 1,
+    steps: Annotated[int, typer.Option(help="Network calls for each conformer.")] = 20,
+    seed: Seed = 0,
+    to_json: Json = None,
+) -> None:
+    """Draw three-dimensional shapes of molecules; heavy atoms only, stereo marks are respected."""
+    from .conformers import load
+    from .conformers.writer import check_ending
+
+    check_ending(out)
+    samples = load(model).sample(smiles, count, steps=steps, seed=seed)
+    samples.save(out)
+    good, seconds = int(samples.ok.sum()), samples.provenance["seconds"]
+    facts = {"out": str(out), "count": len(samples), "ok": good, "seed": seed, **samples.provenance}
+    _tell(facts, to_json, [f"{good} of {len(samples)} conformers in {seconds:.1f} s to {out}"])
 
 
 @app.command()
@@ -148,6 +170,31 @@ def train(
         precision=Precision.FLOAT32 if float32 else Precision.BF16,
         threads=threads,
         devices=devices,
+        max_seconds=None if max_minutes is None else 60 * max_minutes,
+    )
+    print(result.model)
+
+
+@app.command()
+def train_conformers(
+    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on from it.")],
+    steps: Annotated[int, typer.Option(help="Optimizer steps.", min=1)] = 16000,
+    batch_size: Annotated[int, typer.Option(help="Conformers per step.", min=1)] = 256,
+    learning_rate: Annotated[float, typer.Option(help="Peak of the cosine schedule.")] = 2e-3,
+    seed: Seed = 0,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Stop, resumable, after this time.")] = None,
+) -> None:
+    """Train the conformer model on the enumerated universe, or go on with a run that was interrupted."""
+    from .conformers.recipe import train as run
+
+    result = run(
+        out,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        threads=threads,
         max_seconds=None if max_minutes is None else 60 * max_minutes,
     )
     print(result.model)

@@ -32,6 +32,7 @@ from scidiff.sample.state import RunState
 from scidiff.sample.transform import Transform
 from scidiff.spaces import State
 
+from .bundles import bundled_models
 from .network import GraphDenoiserConfig, GraphDenoiserNetwork
 from .noising import graph_process
 from .projection import ValenceProjection
@@ -42,13 +43,12 @@ from .vocabulary import Vocabulary
 
 __all__ = ["MoleculeModel", "bundled", "load"]
 
-_WEIGHTS = Path(__file__).parent / "weights"
 _BUCKET = 4
 
 
 def bundled() -> dict[str, Path]:
-    """Bundled models by name."""
-    return {path.stem: path for path in sorted(_WEIGHTS.glob("*.safetensors"))}
+    """Bundled models of graphs by name."""
+    return bundled_models("molecules")
 
 
 def load(model: str | Path, *, device: str = "cpu") -> MoleculeModel:

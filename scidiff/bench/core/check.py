@@ -23,7 +23,8 @@ class Claim:
     name
         Name of the row, unique in the suite, ``group/quantity/case``.
     label
-        ``exact``, ``consistent(order)`` or ``biased``: what the method says of itself.
+        ``exact``, ``consistent(order)`` or ``biased``: what the method says of itself; ``measured`` for a figure
+        of merit that has a bar and no truth.
     measure
         Takes a seed and measures.
     truth

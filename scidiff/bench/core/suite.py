@@ -30,6 +30,7 @@ GROUPS = (
     "scidiff.bench.core.curvature:claims",
     "scidiff.bench.core.flow_maps:claims",
     "scidiff.bench.core.learned:claims",
+    "scidiff.bench.core.loop:claims",
 )
 
 
