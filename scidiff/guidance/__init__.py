@@ -10,10 +10,23 @@ from scidiff.guidance.covariances import (
     fourier_covariance,
     matrix_covariance,
 )
+from scidiff.guidance.discrete import (
+    Differences,
+    DiscreteTilt,
+    Enumeration,
+    Factorised,
+    Relaxation,
+    SiteEstimate,
+    SiteEstimator,
+    WeightedDraws,
+)
+from scidiff.guidance.discrete_draws import EnumeratedDraws, FactorisedDraws, Rollouts, SiteDraws
 from scidiff.guidance.draws import Draws, ExactDraws, Glass
 from scidiff.guidance.gaussian import MMPS, TMPD, PiGDM
 from scidiff.guidance.inpaint import Replace, repaint
+from scidiff.guidance.look_ahead import LookAhead
 from scidiff.guidance.monte_carlo import CBG, DOIT, Doob
+from scidiff.guidance.moves import Moves, SiteMoves, TableMoves
 from scidiff.guidance.particles import Particles, effective_size, systematic
 from scidiff.guidance.plug_in import PlugIn
 from scidiff.guidance.reward import GaussianLikelihood, Reward
@@ -27,22 +40,38 @@ __all__ = [
     "AutoGuidance",
     "ClassifierFree",
     "Covariance",
+    "Differences",
+    "DiscreteTilt",
     "Doob",
     "Draws",
+    "EnumeratedDraws",
+    "Enumeration",
     "Estimate",
     "Estimator",
     "ExactDraws",
+    "Factorised",
+    "FactorisedDraws",
     "GaussianLikelihood",
     "Glass",
     "LinearConstraint",
+    "LookAhead",
+    "Moves",
     "Particles",
     "PiGDM",
     "PlugIn",
+    "Relaxation",
     "Replace",
     "Reward",
+    "Rollouts",
+    "SiteDraws",
+    "SiteEstimate",
+    "SiteEstimator",
+    "SiteMoves",
     "Spectral",
+    "TableMoves",
     "Tilt",
     "Tweedie",
+    "WeightedDraws",
     "White",
     "effective_size",
     "extrapolate",
