@@ -9,6 +9,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from scidiff.analysis import plot_geometries
+from scidiff.bench.core.curvature import compared
 from scidiff.denoise.manifold_dataset import ManifoldDatasetDenoiser
 from scidiff.process import (
     IGSO3,
@@ -97,3 +99,8 @@ def retracted_orders() -> Figure:
         axes.legend(frameon=False)
     panels[0].set_ylabel("median distance to 480 steps of order 2")
     return figure
+
+
+def mixed_curvature() -> Figure:
+    """Average distortion of three products of metrics in spaces of equal dimension, with the radii that were found."""
+    return plot_geometries({name: compared(name, 0) for name in ("tree x cycle", "cycle x cycle", "sphere x cycle")})

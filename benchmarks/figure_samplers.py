@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from scidiff.bench.core import rows
 from scidiff.bench.core.picture import tv_against_calls
 from scidiff.sample import audit_figure, audit_rules
+from scidiff.testing_targets.few_calls import distance, floor, learned, log_table
 
 
 def audit() -> Figure:
@@ -56,4 +57,19 @@ def bench_core() -> Figure:
     total = sum(map(len, measured.values()))
     axes.set_title(f"{total} claims of the core with a bar, {missed} missed", fontsize=9)
     axes.grid(axis="x", alpha=0.3)
+    return figure
+
+
+def few_calls() -> Figure:
+    """Distance to the data against network calls: exponential Adams on the log grid, and a learned table."""
+    calls = (4, 5, 6, 7, 8, 10)
+    plain = [distance(log_table(count)) for count in calls]
+    fitted = [distance(learned(count).table) for count in calls]
+    figure = Figure(figsize=(5.2, 3.4), layout="constrained")
+    axes = figure.subplots()
+    axes.semilogy(calls, plain, "o-", color="C7", label="exponential Adams 2, log grid")
+    axes.semilogy(calls, fitted, "o-", color="C0", label="learned table")
+    axes.axhline(floor(), color="k", linewidth=0.8, linestyle=":", label="exact draws of the same size")
+    axes.set(xlabel="network calls", ylabel="sliced $W_2$ to the data", xticks=calls)
+    axes.legend(frameon=False)
     return figure

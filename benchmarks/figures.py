@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import figure_analyses
+import figure_conformers
 import figure_manifolds
 import figure_meshes
 import figure_samplers
@@ -34,11 +35,14 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "hodge-spectra": figure_meshes.hodge_spectra,
     "heat-kernels": figure_manifolds.heat_kernels,
     "retracted-orders": figure_manifolds.retracted_orders,
+    "mixed-curvature": figure_manifolds.mixed_curvature,
     "mueller-brown": figure_analyses.mueller_brown,
     "memorisation-regimes": figure_analyses.memorisation,
     "collapse": figure_analyses.collapse,
     "sampler-audit": figure_samplers.audit,
     "unmasking": figure_samplers.unmasking,
+    "few-calls": figure_samplers.few_calls,
+    "conformers": figure_conformers.lengths_and_angles,
     "bench-core": figure_samplers.bench_core,
 }
 
