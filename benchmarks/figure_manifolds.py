@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from scidiff.analysis import plot_geometries
-from scidiff.bench.core.curvature import compared
+from scidiff.bench.core.curvature import CASES, compared
 from scidiff.denoise.manifold_dataset import ManifoldDatasetDenoiser
 from scidiff.process import (
     IGSO3,
@@ -102,5 +102,5 @@ def retracted_orders() -> Figure:
 
 
 def mixed_curvature() -> Figure:
-    """Average distortion of three products of metrics in spaces of equal dimension, with the radii that were found."""
-    return plot_geometries({name: compared(name, 0) for name in ("tree x cycle", "cycle x cycle", "sphere x cycle")})
+    """Average distortion of four products of metrics in spaces of equal dimension, with the radii that were found."""
+    return plot_geometries({name: compared(name, 0) for name in list(CASES)[:4]})
