@@ -141,7 +141,7 @@ class GaussianMixture:
         """Draw `count` independent ``x_0`` from their exact law given ``x_t = x``, shape ``(count, *x.shape)``."""
         log_p, mean, spread = self._components(x, t)
         u = noise.uniform((count,), step=step, stream=f"{stream}/component")
-        chosen = draw(log_p.unsqueeze(1).expand(-1, count, -1), u)
+        chosen = draw(_usable(log_p).unsqueeze(1).expand(-1, count, -1), u)
         rows = torch.arange(len(x)).unsqueeze(1)
         xi = spread[rows, chosen].sqrt() * noise.normal((count, mean.shape[-1]), step=step, stream=stream)
         if self._basis is not None:
@@ -197,12 +197,17 @@ class GaussianMixture:
 
     def _draw(self, log_weights: Tensor, mean: Tensor, spread: Tensor, noise: Source, step: int, stream: str) -> Tensor:
         """Draw a component, then a point of it; all rows ``(batch, components, ...)``."""
-        chosen = draw(log_weights, noise.uniform((), step=step, stream=f"{stream}/component"))
+        chosen = draw(_usable(log_weights), noise.uniform((), step=step, stream=f"{stream}/component"))
         rows = torch.arange(len(chosen))
         xi = spread[rows, chosen].sqrt() * noise.normal((mean.shape[-1],), step=step, stream=stream)
         if self._basis is not None:
             xi = torch.einsum("bi,bdi->bd", xi, self._basis[chosen])
         return mean[rows, chosen] + xi
+
+
+def _usable(log_weights: Tensor) -> Tensor:
+    """Weights of components where there are none: a state that is not finite has draws that are not finite either."""
+    return torch.where(log_weights.isnan(), 0.0, log_weights)
 
 
 def _spectrum(covariances: Tensor, dim: int) -> tuple[Tensor, Tensor | None]:

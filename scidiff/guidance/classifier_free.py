@@ -106,7 +106,7 @@ class AutoGuidance(Transform):
         other = model.process.convert(self.worse(part.x, part.t, condition), self.worse.kind, part.x, part.t)
         guided = extrapolate(model.process, state_map(lambda part: part[rows], m), other, self.scale)
         m = state_map(lambda old, new: old.index_copy(0, rows, new.to(old)), m, guided)
-        return m, state.book(torch.bincount(rows, minlength=len(state)))
+        return m, state.book(torch.bincount(rows.to(state.calls.device), minlength=len(state)))
 
 
 def extrapolate(process: Process | ProductProcess, m: State, other: State, scale: Scale) -> State:

@@ -19,7 +19,7 @@ after the polish; ``failed/constraint`` where the network's mean or covariance w
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
@@ -66,7 +66,7 @@ class LinearConstraint(Transform):
 
     operator: LinearOperator
     b: Tensor
-    covariance: Covariance = Tweedie()
+    covariance: Covariance = field(default_factory=Tweedie)
     sd: float = 0.0
     iterations: int = 200
     citation: ClassVar[str] = "derived here; with White, arXiv:2212.00490 and arXiv:2412.01786"
@@ -187,7 +187,7 @@ def _refuse(misfit: Tensor, b: Tensor, clamped: bool = False) -> None:
         where = torch.nonzero(bad)[:, 0].tolist()
         hint = "sites that are not free among them" if clamped else "rows of A that depend on each other"
         raise NumericalError(
-            f"A x = b has no solution for samples {where[:5]}: the best x leaves a residual of {float(misfit.max()):.3g}; "
+            f"A x = b has no solution for samples {where[:5]}: the best x leaves {float(misfit.max()):.3g}; "
             f"look for data that contradict each other ({hint}), or give them a noise: sd > 0"
         )
 

@@ -5,16 +5,17 @@
     White       sigma^2 c / (alpha^2 c + sigma^2) v        for white Gaussian data of variance ``c``
 
 Each is exact for the data named, and an approximation for all others: the true covariance of `Tweedie` does not make
-the law of ``x_0`` given ``x_t`` a Gaussian. The ``U`` of `Spectral` may be a Fourier basis, the modes of a Laplacian, or those
-of a Gaussian process.
+the law of ``x_0`` given ``x_t`` a Gaussian. The ``U`` of `Spectral` may be a Fourier basis, the modes of a Laplacian,
+or those of a Gaussian process.
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -30,26 +31,30 @@ __all__ = ["Covariance", "Spectral", "Tweedie", "White", "fourier_covariance", "
 Action = Callable[[Tensor], Tensor]
 
 
-class Covariance(Protocol):
-    """A posterior covariance of the clean state, as an action on vectors."""
+class Covariance(ABC):
+    """A posterior covariance of the clean state, as an action on vectors.
 
-    @property
-    def gradient(self) -> bool:
-        """Whether a vector is pulled back through the network."""
-        ...
+    Attributes
+    ----------
+    gradient
+        Whether a vector is pulled back through the network.
+    exact_for
+        Data for which it is the true covariance, and conditioning with it is exact.
+    citation
+        Where it was published.
+    """
 
-    @property
-    def exact_for(self) -> str:
-        """Data for which it is the true covariance and conditioning with it is exact."""
-        ...
+    gradient: ClassVar[bool]
+    exact_for: ClassVar[str]
+    citation: ClassVar[str]
 
+    @abstractmethod
     def __call__(self, state: RunState, evaluation: Evaluation) -> Action:
         """Return ``v -> C v`` for vectors of the shape of the state, at the present state."""
-        ...
 
 
 @dataclass(frozen=True)
-class Tweedie:
+class Tweedie(Covariance):
     """Covariance of the network: its Jacobian by Tweedie's second formula, one pullback for each vector."""
 
     gradient: ClassVar[bool] = True
@@ -63,7 +68,7 @@ class Tweedie:
 
 
 @dataclass(frozen=True)
-class White:
+class White(Covariance):
     """A multiple of the identity: conditioning becomes the orthogonal projection onto ``A x_0 = b``.
 
     Without noise of the data this is the null-space step of DDNM [1]_ and the correction step of ECI [2]_.
@@ -96,7 +101,7 @@ class White:
 
 
 @dataclass(frozen=True, eq=False)
-class Spectral:
+class Spectral(Covariance):
     """Gaussian data of a known covariance, diagonal in an orthonormal basis.
 
     Parameters
@@ -175,7 +180,9 @@ def fourier_covariance(spectrum: Tensor) -> Spectral:
 
     def analyse(v: Tensor) -> Tensor:
         if tuple(v.shape[1:]) != tuple(c.shape):
-            raise ShapeError(f"a field of shape {tuple(v.shape[1:])} came; expected that of the spectrum, {tuple(c.shape)}")
+            raise ShapeError(
+                f"a field of shape {tuple(v.shape[1:])} came; expected that of the spectrum, {tuple(c.shape)}"
+            )
         return torch.fft.fftn(v, dim=axes, norm="ortho")
 
     return Spectral(c, analyse, lambda y: torch.fft.ifftn(y, dim=axes, norm="ortho").real)

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from scidiff.denoise.denoiser import Denoiser
 from scidiff.denoise.mixture import GaussianMixture
+from scidiff.errors import ConfigError
 from scidiff.process.base import Kind, site_time
 from scidiff.process.gaussian import GaussianProcess
 from scidiff.process.schedule import VESchedule
@@ -86,6 +87,13 @@ class Glass:
     finest: float = 0.05
     label: ClassVar[str] = "consistent(2)"
     citation: ClassVar[str] = "arXiv:2509.25170"
+
+    def __post_init__(self) -> None:
+        if self.steps < 2 or not 0 < self.finest < self.widest:
+            raise ConfigError(
+                f"steps is {self.steps} from {self.widest} to {self.finest}; expected 2 steps or more, and "
+                "0 < finest < widest"
+            )
 
     def __call__(self, m: Tensor, state: RunState, evaluation: Evaluation, count: int) -> tuple[Tensor, RunState]:
         """Draw `count` clean states for each sample."""

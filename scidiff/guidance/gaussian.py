@@ -101,6 +101,10 @@ class PiGDM(_GaussianEstimator):
     iterations: int = 50
     citation: ClassVar[str] = "ICLR 2023, openreview 9_gsMA8MRKQ"
 
+    def __post_init__(self) -> None:
+        if not 0 < self.variance < math.inf:
+            raise ConfigError(f"variance is {self.variance}; expected a number > 0, the variance of the data")
+
     def _solve(self, at: _Point) -> tuple[Tensor, Tensor | None]:
         schedule, t = at.evaluation.model.process.schedule, _one_time(at.state)
         alpha, sigma = schedule.alpha(t), schedule.sigma(t)

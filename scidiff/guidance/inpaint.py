@@ -58,7 +58,9 @@ class Replace:
     def __post_init__(self) -> None:
         event = tuple(self.known.shape)
         if self.known.dtype != torch.bool or not bool(self.known.any()):
-            raise ShapeError(f"known is a {self.known.dtype} of shape {event}; expected booleans with at least one True")
+            raise ShapeError(
+                f"known is a {self.known.dtype} of shape {event}; expected booleans with at least one True"
+            )
         if tuple(self.values.shape) != event and tuple(self.values.shape[1:]) != event:
             raise ShapeError(f"values have shape {tuple(self.values.shape)}; expected {event} or (batch, *{event})")
         seen = self.values[..., self.known] if self.values.ndim == self.known.ndim else self.values[:, self.known]

@@ -142,6 +142,11 @@ class DOIT(Doob):
 
     temperature: float = 1.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.temperature < math.inf:
+            raise ConfigError(f"temperature is {self.temperature}; expected a number > 0")
+
     def weights(self, r: Tensor) -> Tensor:
         """Weight of each look-ahead, sum 1, shape ``(count, batch)``."""
         spread = r.std(0, correction=0)

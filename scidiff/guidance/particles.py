@@ -7,14 +7,12 @@ Particles of one group share a target ``p(x_0) exp r(x_0)``. With a twist ``h_i(
     h_(i+1)(x_(i+1)) / h_i(x_i)  *  p(x_(i+1) | x_i) / q(x_(i+1) | x_i),      h of the end = exp r(x_0)
 
 Any twist > 0 gives a target that is right in the limit of many particles [1]_; a good one gives it early. Without
-guidance (``Tilt(guide=False)``) ``q = p``, which is Feynman-Kac steering [2]_. Both kernels are Gaussian with the same
-spread ``c``: for a shift ``d`` of the mean and the noise ``xi`` of the step
-
-    log p / q = -(b/c) <xi, d> - (b/c)^2 |d|^2 / 2
+guidance (``guide=False`` of the tilt) ``q = p``, which is Feynman-Kac steering [2]_. How ``p / q`` of a move is found
+is the business of `scidiff.guidance.moves`: for Gaussian kernels and for finite sets.
 
 Where the effective sample size ``(sum w)^2 / sum w^2`` of a group falls below a share of its size, the group is
 resampled (systematic), its weights go into the estimate of ``log Z = log E exp r``, and copies draw noise of their own
-from then on. A step without noise is not guided, and the weights of the end are applied.
+from then on. A Gaussian step without noise is not guided, and the weights of the end are applied.
 
 References
 ----------
@@ -34,6 +32,8 @@ import torch
 from torch import Tensor
 
 from scidiff.errors import ConfigError
+from scidiff.guidance.discrete import DiscreteTilt
+from scidiff.guidance.moves import Moves, TableMoves
 from scidiff.guidance.reward import evaluate_reward, mark_failed
 from scidiff.guidance.tilt import Tilt
 from scidiff.random import Noise
@@ -58,15 +58,16 @@ class Particles(Transform):
     tilt
         The tilt of the same run.
     rule
-        The rule of the same run: a table without memory, with noise in all steps but the last.
+        The rule of the same run, a table without memory with noise in all steps but the last; or the `Moves` of
+        another kind of rule, such as `SiteMoves` for finite sets.
     size
         Particles in a group.
     threshold
         Share of `size` below which the effective size makes a group resample.
     """
 
-    tilt: Tilt
-    rule: TableRule
+    tilt: Tilt | DiscreteTilt
+    rule: TableRule | Moves
     size: int
     threshold: float = 0.5
     label: ClassVar[str] = "consistent(0.5)"
@@ -75,14 +76,13 @@ class Particles(Transform):
     def __post_init__(self) -> None:
         if self.size < 2 or not 0 <= self.threshold <= 1:
             raise ConfigError(f"size is {self.size} and threshold {self.threshold}; expected size >= 2, 0 to 1")
-        table = self.rule.table
-        noise = np.hypot(table.c, table.spread)
-        if table.depth > 1 or (noise[:-1] == 0).any():
-            raise ConfigError(
-                f"table '{table.name}' has memory {table.depth - 1} and {int((noise == 0).sum())} steps without noise; "
-                "particles need a rule without memory that draws noise in every step but the last: ddim with eta > 0, "
-                "ancestral or analytic_dpm"
-            )
+        if not isinstance(self.moves, Moves):
+            raise ConfigError(f"rule is a {type(self.rule).__name__}; expected a TableRule, or Moves such as SiteMoves")
+
+    @property
+    def moves(self) -> Moves:
+        """How the moves of the rule are weighed."""
+        return TableMoves(self.rule) if isinstance(self.rule, TableRule) else self.rule
 
     def __call__(self, m: Tensor, state: RunState, evaluation: Evaluation) -> tuple[Tensor, RunState]:
         """Weigh by what the move before and the present twist say, and resample where it is due."""
@@ -96,12 +96,7 @@ class Particles(Transform):
         state = self._weigh(state, state.records["tilt/log_h"])
         raw = evaluation.raw
         m, raw, state = self._resample(m, raw, state)
-        b, c = self.rule.drift(state)
-        if c == 0:
-            return raw, state.record("particles/log_ratio", torch.zeros_like(state.log_w))
-        d = torch.where(state.free, (m - raw).double(), 0.0).flatten(1)
-        xi = self.rule.xi(evaluation.model.process, state).to(d).flatten(1)
-        ratio = -(b / c) * (xi * d).sum(1) - 0.5 * (b / c) ** 2 * (d**2).sum(1)
+        m, ratio = self.moves.log_ratio(evaluation.model.process, state, m, raw)
         return m, state.record("particles/log_ratio", ratio.to(state.log_w))
 
     def close(self, process: object, state: RunState) -> RunState:

@@ -12,11 +12,13 @@ References
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
+from scidiff.errors import ConfigError
 from scidiff.guidance.reward import Reward, reward_gradient
 from scidiff.guidance.tilt import Estimate
 from scidiff.process.base import site_time
@@ -48,6 +50,10 @@ class PlugIn:
     stochastic: ClassVar[bool] = False
     label: ClassVar[str] = "biased"
     citation: ClassVar[str] = "arXiv:2209.14687"
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.scale):
+            raise ConfigError(f"scale is {self.scale}; expected a finite number, 1 for the gradient as it is")
 
     def __call__(self, reward: Reward, m: Tensor, state: RunState, evaluation: Evaluation) -> tuple[Estimate, RunState]:
         """Estimate by one pullback."""

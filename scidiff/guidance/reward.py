@@ -60,6 +60,11 @@ class GaussianLikelihood:
         """Variance of the noise, shape ``range``."""
         return (self.sd**2).expand(self.operator.range)
 
+    @property
+    def rows(self) -> int | None:
+        """Number of samples that have data of their own; None where all have the same."""
+        return len(self.y) if self.y.ndim > len(self.operator.range) else None
+
     def residual(self, x0: Tensor) -> Tensor:
         """``y - A x_0``, shape ``(n, *range)``; draws of one sample are ``batch`` rows apart."""
         y = self.y.to(x0.device)

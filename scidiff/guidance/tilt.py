@@ -17,8 +17,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from scidiff.errors import ConfigError
-from scidiff.guidance.reward import Reward, mark_failed, reward_name
+from scidiff.errors import ConfigError, ShapeError
+from scidiff.guidance.reward import Reward, evaluate_reward, mark_failed, reward_name
 from scidiff.process.gaussian import GaussianProcess
 from scidiff.sample.model import Evaluation
 from scidiff.sample.state import RunState
@@ -117,6 +117,12 @@ class Tilt(Transform):
                 f"a tilt of a {type(process).__name__} was asked for; expected a GaussianProcess: for finite sets see "
                 "scidiff.guidance.discrete"
             )
+        rows = getattr(self.reward, "rows", None)
+        if rows not in (None, len(state)):
+            raise ShapeError(
+                f"reward '{reward_name(self.reward)}' holds {rows} sets of data, one for each sample, and {len(state)} "
+                "samples came; give a part of a batch its part of the data"
+            )
         estimate, state = self.estimator(self.reward, m, state, evaluation)
         bad = estimate.bad | ~estimate.shift.flatten(1).isfinite().all(1)
         each = bad.reshape(-1, *(1,) * (m.ndim - 1))
@@ -127,6 +133,7 @@ class Tilt(Transform):
         return (m + shift if self.guide else m), state
 
     def close(self, process: object, state: RunState) -> RunState:
-        """Record the reward of the samples."""
-        values = self.reward(state.x)
-        return state.record(f"reward/{reward_name(self.reward)}", values.double())
+        """Record the reward of the samples, NaN for those that it fails, which are marked."""
+        values, bad = evaluate_reward(self.reward, state.x)
+        state = mark_failed(state, self.reward, bad)
+        return state.record(f"reward/{reward_name(self.reward)}", torch.where(bad, torch.nan, values))

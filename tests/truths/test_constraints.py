@@ -144,7 +144,9 @@ def test_the_polish_ends_at_round_off_also_where_the_grid_stops_above_zero():
     process = GaussianProcess(Euclidean((3,)), VE)
     options = {"noise": Noise.range(0, 50), "shape": (3,), "transforms": (constraint,)}
     state = run(prior.denoiser, process, rule, rule.plan, **options)
-    assert float(state.records["constraint/before"].max()) > 1e-4 > 1e-13 > float(state.records["constraint/after"].max())
+    assert (
+        float(state.records["constraint/before"].max()) > 1e-4 > 1e-13 > float(state.records["constraint/after"].max())
+    )
 
 
 ROW = torch.tensor([[1.0, 0.0]], dtype=torch.float64)

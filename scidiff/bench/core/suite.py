@@ -20,6 +20,9 @@ GROUPS = (
     "scidiff.bench.core.plans:claims",
     "scidiff.bench.core.canon:claims",
     "scidiff.bench.core.manifolds:claims",
+    "scidiff.bench.core.rotations:claims",
+    "scidiff.bench.core.retractions:claims",
+    "scidiff.bench.core.networks:claims",
     "scidiff.bench.core.meshes:claims",
     "scidiff.bench.core.surfaces:claims",
     "scidiff.bench.core.analyses:claims",
@@ -30,6 +33,7 @@ GROUPS = (
     "scidiff.bench.core.curvature:claims",
     "scidiff.bench.core.flow_maps:claims",
     "scidiff.bench.core.learned:claims",
+    "scidiff.bench.core.guidance:claims",
     "scidiff.bench.core.loop:claims",
 )
 
