@@ -6,6 +6,7 @@ from scidiff.denoise.denoiser import Denoiser
 from scidiff.denoise.enumerated import Enumerated, markov_chain
 from scidiff.denoise.flow_map import FlowMap
 from scidiff.denoise.graphs import pyg_denoiser
+from scidiff.denoise.manifold_dataset import ManifoldDatasetDenoiser
 from scidiff.denoise.mixture import GaussianMixture
 from scidiff.denoise.stratified import DenoisedMean, Means, StratifiedDenoiser
 from scidiff.denoise.tiles import (
@@ -25,6 +26,7 @@ __all__ = [
     "Enumerated",
     "FlowMap",
     "GaussianMixture",
+    "ManifoldDatasetDenoiser",
     "Means",
     "StratifiedDenoiser",
     "SubsetDenoiser",

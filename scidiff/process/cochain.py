@@ -90,7 +90,7 @@ class CochainProcess(Process):
         return t[:, :1]
 
     def levels(self, t: _Time, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Signal and noise of every mode at the time of every sample, shape ``(batch or 1, modes)``."""
+        """Signal and noise of every mode, shape ``(modes,)`` for one time and ``(batch, modes)`` for one per sample."""
         t, eigenvalues = self.sample_time(t, x), self.space.eigenvalues.to(x.device)
         return self.schedule.alpha(t, eigenvalues), self.schedule.sigma(t, eigenvalues)
 

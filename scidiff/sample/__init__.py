@@ -22,7 +22,7 @@ from scidiff.sample.factor import FactorRule
 from scidiff.sample.grids import Grid, edm_grid, log_snr_grid, uniform_grid
 from scidiff.sample.inversion import Bdia, invert_bdia
 from scidiff.sample.jump import Jump
-from scidiff.sample.keys import dp_keys, sensitivities
+from scidiff.sample.keys import Recorder, dp_keys, sensitivities
 from scidiff.sample.loop import Corrector, Plan, Rule, run
 from scidiff.sample.model import Evaluation, Model, Policy
 from scidiff.sample.modes import ModeRule
@@ -39,6 +39,7 @@ from scidiff.sample.policy import DPKeys, Sensitivity, Stride
 from scidiff.sample.predictor_corrector import ForwardBackward
 from scidiff.sample.restart import chain, edm_churn, restart
 from scidiff.sample.retracted import Retracted, RetractedBridge, RetractedHeat
+from scidiff.sample.sharpen import Nucleus, Temperature
 from scidiff.sample.solvers import analytic_dpm, ancestral, ddim, heun
 from scidiff.sample.state import RunState, Stamp
 from scidiff.sample.table import Table, TableRule
@@ -73,6 +74,7 @@ __all__ = [
     "Model",
     "MultiresolutionRun",
     "NestedNoise",
+    "Nucleus",
     "ParallelRun",
     "Plan",
     "Policy",
@@ -80,6 +82,7 @@ __all__ = [
     "Psi",
     "RandomOrder",
     "RateLeaping",
+    "Recorder",
     "Retracted",
     "RetractedBridge",
     "RetractedHeat",
@@ -92,6 +95,7 @@ __all__ = [
     "Table",
     "TableRule",
     "TauLeaping",
+    "Temperature",
     "Transform",
     "Trapezoidal",
     "Uniformisation",

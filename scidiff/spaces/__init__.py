@@ -8,6 +8,7 @@ from scidiff.spaces.euclidean import Euclidean
 from scidiff.spaces.flat import Flat
 from scidiff.spaces.graphs import DenseGraphs, from_pyg, to_pyg
 from scidiff.spaces.hyperbolic import Hyperbolic
+from scidiff.spaces.linear import LinearOperator, MatrixOperator, Selection
 from scidiff.spaces.manifold import Manifold
 from scidiff.spaces.power import Power, ProductManifold, se3
 from scidiff.spaces.product import Product, State, first, state_map
@@ -28,7 +29,9 @@ __all__ = [
     "Euclidean",
     "Flat",
     "Hyperbolic",
+    "LinearOperator",
     "Manifold",
+    "MatrixOperator",
     "MeshSurface",
     "Power",
     "Product",
@@ -36,6 +39,7 @@ __all__ = [
     "SPDAffineInvariant",
     "SPDLogEuclidean",
     "Scaled",
+    "Selection",
     "Simplex",
     "Space",
     "Sphere",

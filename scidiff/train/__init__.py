@@ -7,17 +7,19 @@ from scidiff.train.couplings import Coupling, IndependentCoupling, OptimalTransp
 from scidiff.train.denoising import DenoisingTask
 from scidiff.train.ema import Ema
 from scidiff.train.entropy_rate import ClipAtResolution, SubtractPlateau, entropy_rate
-from scidiff.train.flow_map_task import DiagonalTask, FlowMapTask
+from scidiff.train.flow_map_task import DiagonalTask, FlowMapTask, diagonal_denoiser
 from scidiff.train.flow_maps import Consistency, Eulerian, Lagrangian, MeanFlow, Semigroup
 from scidiff.train.noise_allocation import FixedNoise, InfoNoise, NoiseDraw
 from scidiff.train.noise_levels import ClockAxis, LogNoiseAxis, LogNormalNoise, UniformLevels
 from scidiff.train.run import Task, TrainResult, train
+from scidiff.train.time_pairs import DataPairs, TimePairs
 
 __all__ = [
     "ClipAtResolution",
     "ClockAxis",
     "Consistency",
     "Coupling",
+    "DataPairs",
     "DenoisingTask",
     "DiagonalTask",
     "Ema",
@@ -37,9 +39,11 @@ __all__ = [
     "Semigroup",
     "SubtractPlateau",
     "Task",
+    "TimePairs",
     "TrainConfig",
     "TrainResult",
     "UniformLevels",
+    "diagonal_denoiser",
     "entropy_rate",
     "train",
 ]

@@ -1,4 +1,4 @@
-"""The pages of the documentation are true: their code runs, and their pictures are there."""
+"""The pages of the documentation are true: their code runs, their links resolve, and their pictures are there."""
 
 from __future__ import annotations
 
@@ -13,18 +13,50 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 IMAGE = re.compile(r"!\[[^\]]+\]\(([^)]+)\)")
+LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)]*)?\)")
+CORE = re.compile(r"<!-- core: begin -->\n(.*?)<!-- core: end -->", re.DOTALL)
 LARGEST = 120_000
+PAGES = {"geometry.md": 8, "guidance.md": 7, "sampling.md": 7, "testing.md": 5, "training.md": 7}
+"""Pages with code, and the least number of blocks that each has."""
 
 
-@pytest.mark.parametrize("page", ["testing.md"])
-def test_the_code_of_a_page_runs(page, tmp_path):
-    """All blocks of a page in order, in one fresh interpreter, so that names carry over as a reader expects."""
-    blocks = BLOCK.findall((DOCS / page).read_text(encoding="utf-8"))
-    assert len(blocks) >= 5
-    script = tmp_path / "page.py"
+def run_blocks(blocks: list[str], folder: Path) -> None:
+    """Run blocks in order, in one fresh interpreter, so that names carry over as a reader expects."""
+    script = folder / "page.py"
     script.write_text("\n".join(blocks), encoding="utf-8")
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_code_of_a_page_runs(page, tmp_path):
+    blocks = BLOCK.findall((DOCS / page).read_text(encoding="utf-8"))
+    assert len(blocks) >= PAGES[page]
+    run_blocks(blocks, tmp_path)
+
+
+def test_the_code_of_the_core_in_the_readme_runs(tmp_path):
+    section = CORE.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(section) == 1 and len(section[0].splitlines()) <= 40
+    blocks = BLOCK.findall(section[0])
+    assert len(blocks) >= 3
+    run_blocks(blocks, tmp_path)
+
+
+def test_every_page_with_code_is_run():
+    assert {path.name for path in DOCS.glob("*.md") if BLOCK.search(path.read_text(encoding="utf-8"))} == set(PAGES)
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda path: path.name)
+def test_relative_links_resolve(path):
+    links = [link for link in LINK.findall(path.read_text(encoding="utf-8")) if "://" not in link]
+    missing = [link for link in links if not (path.parent / link).exists()]
+    assert not missing
+
+
+def test_the_index_links_every_page():
+    links = LINK.findall((DOCS / "index.md").read_text(encoding="utf-8"))
+    assert {path.name for path in DOCS.glob("*.md")} - {"index.md"} <= set(links)
 
 
 def figures() -> list[str]:
