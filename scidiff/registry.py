@@ -43,9 +43,12 @@ class Entry:
 
 
 BUILT_IN = (
+    Entry("ct", "scidiff.domains.ct:DOMAIN", "Computed tomography: simulate, reconstruct, validate."),
     Entry(
         "molecules", "scidiff.domains.molecules:DOMAIN", "Small molecules: sample, validate, evaluate, train, extend."
     ),
+    Entry("pde", "scidiff.domains.pde:DOMAIN", "Partial differential equations: solve, certify, sample, train."),
+    Entry("proteins", "scidiff.domains.proteins:DOMAIN", "Protein backbones: validate, repair, assemble, design, draw."),
 )
 
 

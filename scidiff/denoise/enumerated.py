@@ -76,8 +76,8 @@ class Enumerated:
         law = self.law.double()
         if set(law.shape) != {self.kernel.clean} or bool((law < 0).any()) or abs(float(law.sum()) - 1.0) > 1e-9:
             raise ConfigError(
-                f"law has shape {tuple(law.shape)} and sum {float(law.sum()):.6g}; expected ({self.kernel.clean},) * d "
-                "with entries >= 0 and sum 1"
+                f"law has shape {tuple(law.shape)} and a sum that misses 1 by {float(law.sum()) - 1:.2g}; expected "
+                f"({self.kernel.clean},) * d with entries >= 0 and sum 1 within 1e-9: give it in float64"
             )
         object.__setattr__(self, "law", law)
 

@@ -119,7 +119,7 @@ class FlowMap:
 def _next(nodes: Tensor, t: Tensor, falls: bool) -> Tensor:
     """Next node below each time, or above; the time itself where there is none. A clean site stays."""
     if falls:
-        below = torch.searchsorted(nodes, t) - 1
+        below = torch.searchsorted(nodes, t.contiguous()) - 1
         return torch.where(below >= 0, nodes[below.clamp_min(0)], t)
-    above = torch.searchsorted(nodes, t, right=True)
+    above = torch.searchsorted(nodes, t.contiguous(), right=True)
     return torch.where((above < len(nodes)) & (t > 0), nodes[above.clamp_max(len(nodes) - 1)], t)

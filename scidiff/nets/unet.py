@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -158,9 +159,9 @@ class UNet(nn.Module):
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self.coarsen, self.refine = nn.ModuleList(), nn.ModuleList()
         for k, width in enumerate(widths):
-            self.down.append(_blocks(config, [width] * (config.blocks + 1), hidden))
+            self.down.append(_Level(config, [width] * (config.blocks + 1), hidden))
             wide = 2 * width if k < len(widths) - 1 else width
-            self.up.append(_blocks(config, [wide, *[width] * config.blocks], hidden))
+            self.up.append(_Level(config, [wide, *[width] * config.blocks], hidden))
             if k:
                 self.coarsen.append(nn.Conv2d(widths[k - 1], width, 2, stride=2))
                 self.refine.append(nn.Conv2d(width, widths[k - 1], 1))
@@ -202,15 +203,12 @@ class UNet(nn.Module):
 
     def _trunk(self, h: Tensor, e: Tensor) -> Tensor:
         kept: list[Tensor] = []
-        for k, blocks in enumerate(self.down):
-            h = self.coarsen[k - 1](h) if k else h
-            for block in blocks:
-                h = block(h, e)
+        for k, level in enumerate(self.down):
+            h = level(self.coarsen[k - 1](h) if k else h, e)
             kept.append(h)
         h = kept.pop()
         for k in reversed(range(len(self.up))):
-            for block in self.up[k]:
-                h = block(h, e)
+            h = self.up[k](h, e)
             if k:
                 fine = functional.interpolate(self.refine[k - 1](h), scale_factor=2.0, mode="nearest")
                 h = torch.cat([fine, kept.pop()], 1)
@@ -247,6 +245,18 @@ class _Conv(nn.Module):
         return self.conv(_padded(h, self.periodic))
 
 
+class _Level(nn.ModuleList):
+    """Residual blocks of one level and one direction, one after the other."""
+
+    def __init__(self, config: UNetConfig, widths: Sequence[int], hidden: int) -> None:
+        super().__init__(_Block(config, a, b, hidden) for a, b in pairwise(widths))
+
+    def forward(self, h: Tensor, e: Tensor) -> Tensor:
+        for block in self:
+            h = block(h, e)
+        return h
+
+
 class _Block(nn.Module):
     def __init__(self, config: UNetConfig, channels: int, outputs: int, hidden: int) -> None:
         super().__init__()
@@ -260,10 +270,6 @@ class _Block(nn.Module):
         gain, shift = self.level(e)[:, :, None, None].chunk(2, 1)
         inner = self.second(self.one(functional.silu(self.first(h))))
         return self.skip(h) + self.two(functional.silu(inner * (1 + gain) + shift))
-
-
-def _blocks(config: UNetConfig, widths: Sequence[int], hidden: int) -> nn.ModuleList:
-    return nn.ModuleList(_Block(config, a, b, hidden) for a, b in zip(widths[:-1], widths[1:], strict=True))
 
 
 def _padded(h: Tensor, periodic: tuple[bool, bool]) -> Tensor:

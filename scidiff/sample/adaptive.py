@@ -76,7 +76,11 @@ class _Trail:
     def last(self, present: Tensor) -> _Bases:
         """Last three bases, latest first; the present point is one of them where `present`."""
         flags = torch.cat([self.bases, present.unsqueeze(0)])
-        index = torch.where(flags, torch.arange(len(flags)).unsqueeze(1), -1).sort(0, descending=True).values
+        index = (
+            torch.where(flags, torch.arange(len(flags), device=flags.device).unsqueeze(1), -1)
+            .sort(0, descending=True)
+            .values
+        )
         index = torch.cat([index, index.new_full((2, index.shape[1]), -1)])[:3]
         there, rows = index >= 0, torch.arange(index.shape[1])
         pick = lambda part: part[index.clamp_min(0), rows]  # noqa: E731
@@ -274,11 +278,14 @@ class Adaptive:
         h = torch.where(here.known, here.lam[0] - here.lam[1], math.inf)
         error = torch.where(here.known, here.error(state.free) / self.tolerance, 0.0)
         accept = (error <= 1) | (h <= self.least * (1 + 1e-9))
+        lost = ~state.x.flatten(1).isfinite().all(1)
         before = torch.where(back.known, back.error(state.free) / self.tolerance, 1.0)
         factor = _factor(error, before, here.error_order, accept, trail.retries)
         length = torch.where(h.isfinite(), h * factor, self.first)
         length = torch.where(~accept & (trail.retries >= _RETRIES - 1), self.least, length).clamp_min(self.least)
         s = self._ahead(torch.where(accept, here.lam[0], back.lam[0]), length)
+        # nothing brings back a point that is not finite: it goes to the end at once and does not hold up the others
+        s, accept = torch.where(lost, self._end, s), accept | lost
         arrived = accept & (now <= self._end)
         s = torch.where(arrived, 0.0 if self.to_zero else now, s)
         s = torch.where(self.finished(state), now, s)

@@ -18,15 +18,18 @@ from torch import Tensor
 from scidiff.denoise.condition import join_conditions, take_condition
 from scidiff.denoise.denoiser import Denoiser
 from scidiff.errors import ConfigError
-from scidiff.process.base import Process, ProductProcess
+from scidiff.process.base import Kind, Process, ProductProcess
 from scidiff.sample.state import RunState
 from scidiff.sample.transform import Branch, Transform
 from scidiff.spaces import State, state_map
 
-__all__ = ["MAIN", "Evaluation", "Model", "Policy"]
+__all__ = ["FAILED", "MAIN", "Evaluation", "Model", "Policy"]
 
 MAIN = "main"
 """Name of the branch that has the condition of the run."""
+
+FAILED = "failed/network"
+"""Record that marks samples of finite sets for which the network returned NaN: they are not to be used."""
 
 
 class Policy(Protocol):
@@ -120,7 +123,7 @@ class Model:
         m = evaluation.raw
         for transform in self.transforms:
             m, state = transform(m, state, evaluation)
-        return m, state
+        return _guarded(self.process, m, state)
 
     def close(self, state: RunState) -> RunState:
         """Let the transforms finish their records after the last step of a run."""
@@ -194,7 +197,7 @@ class Model:
         if self.policy is None:
             return branch.due
         due = self.policy.due(state, name)
-        return due if branch.due is None else due & branch.due
+        return due if branch.due is None else due & branch.due.to(due.device)
 
     def _call(self, x: State, t: State, condition: Any) -> State:
         return self.process.convert(self.denoiser(x, t, condition), self.denoiser.kind, x, t)
@@ -254,6 +257,29 @@ class Model:
         raw = m.detach()
         others = {name: part if due[name] is None else _fill(raw, due[name], part) for name, part in fresh.items()}
         return Evaluation(self, raw, {**dict.fromkeys(asked, raw), **others}, (x, m)), state
+
+
+def _guarded(process: Process | ProductProcess, m: State, state: RunState) -> tuple[State, RunState]:
+    """Let samples with a prediction that is no law of a finite set go on without one, and mark them.
+
+    Real states show what is not finite themselves; a class cannot.
+    """
+    if isinstance(process, ProductProcess):
+        parts = dict(m)
+        for key, factor in process.factors.items():
+            if factor.kind is Kind.LOGITS:
+                parts[key], state = _possible(factor, m[key], state.x[key], state.t[key], state)
+        return parts, state
+    return _possible(process, m, state.x, state.t, state) if process.kind is Kind.LOGITS else (m, state)
+
+
+def _possible(process: Process, m: Tensor, x: Tensor, t: Tensor, state: RunState) -> tuple[Tensor, RunState]:
+    """Classes that are possible at equal weights where a sample has NaN, and its mark, which stays."""
+    bad = m.isnan().flatten(1).any(1)
+    if bool(bad.any()):
+        rows = torch.nonzero(bad)[:, 0]
+        m = m.index_copy(0, rows, process.convert(torch.zeros_like(m[rows]), Kind.LOGITS, x[rows], t[rows]).to(m))
+    return m, state.record(FAILED, state.records.get(FAILED, torch.zeros_like(bad)) | bad)
 
 
 def _rows(part: Any, index: Tensor | None) -> Any:

@@ -90,6 +90,7 @@ def picard(
     table = rule.table
     width = table.steps if window is None else window
     _check(transforms, state, tolerance, width)
+    _check_start(process, rule, state)
     model = Model(denoiser, process, condition, transforms)
     noise = _noise(process, rule, state)
     path = [state.x.double()] + [state.x.double()] * table.steps
@@ -104,7 +105,7 @@ def picard(
         for i in range(first, last):
             new = _row(table, i, path, m) + noise[i]
             new = torch.where(state.free, new, state.x.double())
-            moved.append(float((new - path[i + 1]).flatten(1).pow(2).mean(1).sqrt().max()))
+            moved.append(_change(new, path[i + 1], path[first]))
             path[i + 1] = new
         changes.append(max(moved))
         settled = next((k for k, change in enumerate(moved) if change > tolerance), len(moved))
@@ -140,6 +141,7 @@ def parareal(
     table = rule.table
     count = max(1, round(math.sqrt(table.steps))) if blocks is None else blocks
     _check(transforms, state, tolerance, count)
+    _check_start(process, rule, state)
     if table.depth > 1 or table.c.any() or table.spread.any() or count > table.steps:
         raise ConfigError(
             f"parareal came with table '{table.name}' of memory {table.depth - 1} and {count} blocks; expected a "
@@ -167,7 +169,7 @@ def parareal(
                 jump = _keep(state, _row(coarse, k, ends, [torch.zeros(0)] * k + [m]))
                 new, guess[k] = jump + fine[k - first] - guess[k], jump
                 calls, depth = calls + 1, depth + 1
-            moved.append(float((new - ends[k + 1]).flatten(1).pow(2).mean(1).sqrt().max()))
+            moved.append(_change(new, ends[k + 1], ends[first]))
             ends[k + 1] = new
         changes.append(max(moved))
         first += max(1, next((k for k, change in enumerate(moved) if change > tolerance), len(moved)))
@@ -201,7 +203,7 @@ def _evaluate(
     m, after = wide.estimate(many)
     if set(after.records) != set(state.records):
         raise ConfigError("a transform keeps records, which have no order in time here; leave it out")
-    return list(m.double().split(batch))
+    return list(m.double().reshape(count, batch, *m.shape[1:]).unbind(0))
 
 
 def _row(table: Table, i: int, path: Sequence[Tensor], m: Sequence[Tensor]) -> Tensor:
@@ -223,6 +225,13 @@ def _noise(process: GaussianProcess, rule: TableRule, state: RunState) -> list[T
     return drawn
 
 
+def _change(new: Tensor, old: Tensor, settled: Tensor) -> float:
+    """Largest root mean square change of a sample; one that is not finite where all is settled does not count."""
+    size = (new - old).flatten(1).pow(2).mean(1).sqrt()
+    lost = ~settled.flatten(1).isfinite().all(1)
+    return float(torch.where(lost, 0.0, size.nan_to_num(nan=math.inf)).amax()) if len(size) else 0.0
+
+
 def _keep(state: RunState, x: Tensor) -> Tensor:
     return torch.where(state.free, x, state.x.double())
 
@@ -241,3 +250,15 @@ def _check(transforms: Sequence[Transform], state: RunState, tolerance: float, w
         )
     if not tolerance >= 0 or width < 1:
         raise ConfigError(f"tolerance is {tolerance} and width {width}; expected tolerance >= 0 and width >= 1")
+
+
+def _check_start(process: GaussianProcess, rule: TableRule, state: RunState) -> None:
+    table = rule.table
+    begins = float(table.nodes[0])
+    if state.i != rule.offset or state.history or bool(((state.t != begins) & state.free).any()):
+        raise ConfigError(
+            f"the run stands at step {state.i} with {len(state.history)} past evaluations; sweeps take the whole of "
+            f"table '{table.name}': expected step {rule.offset}, no past, and t = {begins} at the free sites"
+        )
+    if not table.fits(process.schedule):
+        raise ConfigError(f"table '{table.name}' belongs to another schedule than {process.schedule}")

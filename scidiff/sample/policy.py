@@ -74,9 +74,10 @@ class CachePolicy(ABC):
     def keep(self, state: RunState, branch: str, m: State, due: Tensor) -> RunState:
         """Remember the predictions that are fresh."""
         lam = self.lam(state)
+        due = due.to(lam.device)
         if _name(branch, "lam") not in state.records:
             state = _store(_store(state, branch, "m", m), branch, "m before", m)
-            state = state.record(_name(branch, "lam"), lam)
+            state = state.record(_name(branch, "lam"), torch.where(due, lam, -math.inf))
             return state.record(_name(branch, "lam before"), torch.full_like(lam, -math.inf))
         one = state.records[_name(branch, "lam")]
         last, before = _load(state, branch, "m"), _load(state, branch, "m before")
@@ -143,7 +144,7 @@ class DPKeys(CachePolicy):
 
     def moved(self, state: RunState, branch: str, lam: Tensor, last: Tensor) -> Tensor:
         """Whether a key lies between the last evaluation and now."""
-        keys = self.keys.double() - 1e-9
+        keys = self.keys.to(lam) - 1e-9
         return torch.searchsorted(keys, lam, right=True) > torch.searchsorted(keys, last, right=True)
 
 
@@ -206,7 +207,7 @@ class Sensitivity(CachePolicy):
 
 def _between(nodes: Tensor, values: Tensor, lam: Tensor) -> Tensor:
     """Linear interpolation, constant beyond the ends."""
-    nodes, values = nodes.double(), values.double()
+    nodes, values = nodes.to(lam), values.to(lam)
     if len(nodes) == 1:
         return values.expand(lam.shape)
     right = torch.searchsorted(nodes, lam).clamp(1, len(nodes) - 1)

@@ -173,7 +173,7 @@ class RunState:
 
     def take(self, index: Tensor | np.ndarray | Sequence[int]) -> RunState:
         """Rows of the batch, in the given order; history, weights and noise move along."""
-        index = torch.as_tensor(np.asarray(index))
+        index = index.cpu() if isinstance(index, Tensor) else torch.as_tensor(np.asarray(index))
         return self.map(lambda part: part[index], self.noise.take(index.numpy()))
 
     def clone(self) -> RunState:

@@ -11,6 +11,7 @@ depend on the allocation, so runs with different ones are compared by it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +23,9 @@ from scidiff.errors import ConfigError
 from scidiff.process.base import Kind
 from scidiff.process.discrete import DiscreteProcess
 from scidiff.process.gaussian import GaussianProcess
-from scidiff.random import SharedNoise
+from scidiff.random import SharedNoise, Source
+from scidiff.spaces import Space
+from scidiff.train.couplings import Coupling
 from scidiff.train.entropy_rate import entropy_rate
 from scidiff.train.noise_allocation import FixedNoise, InfoNoise, NoiseDraw
 from scidiff.train.noise_levels import UniformLevels, even_positions
@@ -54,11 +57,14 @@ class DenoisingTask:
         Seed of the data order and of the validation noise.
     validation_draws
         Noise levels per validation row.
+    coupling
+        Which noise of a training batch goes with which row, for Gaussian processes; as drawn by default. Validation
+        takes the noise as it is drawn.
 
     Raises
     ------
     ConfigError
-        If a set has no row.
+        If a set has no row, or a coupling comes with a discrete process.
     """
 
     data: Tensor
@@ -71,6 +77,7 @@ class DenoisingTask:
     batch_size: int = 256
     seed: int = 0
     validation_draws: int = 1
+    coupling: Coupling | None = None
     network: nn.Module = field(init=False)
 
     def __post_init__(self) -> None:
@@ -79,6 +86,11 @@ class DenoisingTask:
             raise ConfigError(
                 f"{len(self.data)} training rows, {len(self.valid)} validation rows, batch_size {self.batch_size}, "
                 f"validation_draws {self.validation_draws}; expected all positive"
+            )
+        if self.coupling is not None and not isinstance(self.process, GaussianProcess):
+            raise ConfigError(
+                f"a coupling came with a {type(self.process).__name__}, whose prior has no paths to the data; expected "
+                "a GaussianProcess, or no coupling"
             )
         self.network = nn.ModuleDict({"denoiser": self.denoiser, "levels": self.levels})
 
@@ -90,7 +102,10 @@ class DenoisingTask:
     def loss(self, network: nn.Module, batch: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted loss per sample; the measured rates go to the allocation."""
         draw = self.levels.draw(len(batch), generator)
-        m, x_t = self._predict(batch, draw.t, SharedNoise(generator, len(batch)))
+        noise = SharedNoise(generator, len(batch))
+        if self.coupling is not None:
+            noise = _Coupled(noise, self.coupling, self.process.space, batch)
+        m, x_t = self._predict(batch, draw.t, noise)
         terms = self.process.loss(m, batch, x_t, draw.t).flatten(1).sum(1)
         self.levels.record(draw.u, entropy_rate(self.process, m, batch, x_t, draw.t, self._level(draw)))
         return (draw.weight * terms).mean(), draw.metrics()
@@ -120,13 +135,37 @@ class DenoisingTask:
             "event": list(self.data.shape[1:]),
             "kind": self.kind.value,
             "noise": self.levels.describe(),
+            "coupling": "as drawn" if self.coupling is None else repr(self.coupling),
             "batch_size": self.batch_size,
             "seed": self.seed,
         }
 
-    def _predict(self, x0: Tensor, t: Tensor, noise: SharedNoise) -> tuple[Tensor, Tensor]:
+    def _predict(self, x0: Tensor, t: Tensor, noise: Source) -> tuple[Tensor, Tensor]:
         x_t = self.process.noise(x0, t, noise)
         return self.process.convert(self.denoiser(x_t, t), self.kind, x_t, t), x_t
 
     def _level(self, draw: NoiseDraw) -> Tensor | None:
         return draw.u if isinstance(self.process, GaussianProcess) else None
+
+
+@dataclass(frozen=True, eq=False)
+class _Coupled:
+    """Noise of a batch, its rows moved to those of the data that a coupling joins them with."""
+
+    noise: SharedNoise
+    coupling: Coupling
+    space: Space
+    x0: Tensor
+
+    def __len__(self) -> int:
+        return len(self.noise)
+
+    def uniform(self, shape: Sequence[int] = (), *, step: int = 0, stream: str = "") -> Tensor:
+        """Draw as the batch does."""
+        return self.noise.uniform(shape, step=step, stream=stream)
+
+    def normal(self, shape: Sequence[int] = (), *, step: int = 0, stream: str = "") -> Tensor:
+        """Draw normals, and let the coupling pair them with the data."""
+        eps = self.noise.normal(shape, step=step, stream=stream)
+        i, j = self.coupling(self.space, self.x0, eps, self.noise.generator)
+        return torch.empty_like(eps).index_copy_(0, i.to(eps.device), eps[j.to(eps.device)])

@@ -95,6 +95,10 @@ class Ema:
         finally:
             self._write(own)
 
+    def settle(self) -> None:
+        """Give the network the averaged parameters for good."""
+        self._write(self._mean)
+
     @torch.no_grad()
     def _write(self, values: list[Tensor]) -> None:
         for live, value in zip(self._live, values, strict=True):

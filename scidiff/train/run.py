@@ -75,7 +75,8 @@ def train(
     Returns
     -------
     TrainResult
-        How the run ended. A first SIGINT or SIGTERM ends it after the present step, with a checkpoint.
+        How the run ended. A first SIGINT or SIGTERM ends it after the present step, with a checkpoint. After a finished
+        run the network holds the averaged weights, as the model file does.
 
     Raises
     ------
@@ -249,7 +250,7 @@ class _Run:
         self.fabric.barrier()
 
     def finish(self, reason: str) -> TrainResult:
-        """Write the last checkpoint and the model file, and say how the run ended."""
+        """Write the last checkpoint and the model file, leave the averaged weights in the network, say how it ended."""
         book, finished = self.book, reason == "finished"
         path = self.folder / "model.safetensors"
         if self.saved != book.step:
@@ -262,6 +263,8 @@ class _Run:
                 f"stopped at step {book.step} of {self.config.steps} ({reason}); the checkpoint is in "
                 f"'{self.folder / 'last'}'; start the same command again to go on"
             )
+        if finished:
+            self.ema.settle()
         self.fabric.barrier()
         return TrainResult(
             book.step, finished, reason, book.loss, book.validation.get("metrics", {}), path, book.seconds

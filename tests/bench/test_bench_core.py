@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from scidiff import cli
@@ -16,7 +17,10 @@ from scidiff.domain import resolve
 CLAIMS = [claim for target in GROUPS for claim in resolve(target)()]
 FAST = [claim for claim in CLAIMS if not claim.full]
 SLOW = [claim for claim in CLAIMS if claim.full]
-TOY = Claim("a/half", "exact", lambda seed: 0.5 + seed, truth=0.5, tolerance=0.25, why="known", calls=3)
+# numbers of numpy are what a tolerance is often computed with; a report is plain JSON all the same
+TOY = Claim(
+    "a/half", "exact", lambda seed: 0.5 + seed, truth=np.float64(0.5), tolerance=np.float64(0.25), why="known", calls=3
+)
 
 
 def toys():

@@ -14,10 +14,14 @@ from scidiff.denoise import (
     DatasetDenoiser,
     Denoiser,
     Enumerated,
+    FlowMap,
     GaussianMixture,
+    StratifiedDenoiser,
     SubsetDenoiser,
+    Tiles,
     corrupted,
     markov_chain,
+    tiled,
 )
 from scidiff.denoise.manifold_dataset import ManifoldDatasetDenoiser
 from scidiff.mesh import HodgeLaplacian, annulus, bumpy_sphere, spectrum, whitney_stars
@@ -300,6 +304,36 @@ def on_manifold(case: ProcessCase, density: Callable) -> DenoiserCase:
     return DenoiserCase(denoiser, case.process, case.x0)
 
 
+def stratified() -> DenoiserCase:
+    """All strata are read for so small an error; one time per sample."""
+    data = Noise.range(5, 40).normal((2,), step=0, stream="data")
+    denoiser = StratifiedDenoiser(VPSchedule(), data, error=0.05, seed=0, rank=2, first=8).denoiser
+    return plane(denoiser, per_site=False)
+
+
+def in_tiles() -> DenoiserCase:
+    """A field of one channel in overlapping tiles, each of which looks at its neighbours."""
+
+    def smooth(x: Tensor, t: Tensor, condition: Any = None) -> Tensor:
+        return (x + 0.5 * (x.roll(1, -1) + x.roll(-1, -1))) / 2
+
+    process = GaussianProcess(Euclidean((1, 12)), VPSchedule())
+    denoiser = tiled(Denoiser(smooth, Kind.MEAN), Tiles((6,), (2,)))
+    return DenoiserCase(denoiser, process, normal(1, 12))
+
+
+def mapped(case: ProcessCase) -> DenoiserCase:
+    """A flow map of any two times, seen by its rule."""
+
+    def network(x: Tensor, t: Tensor, s: Tensor, condition: Any = None) -> Tensor:
+        width = 3 if isinstance(case.process.space, Power) else x.shape[-1]
+        return torch.linspace(-1, 1, width, dtype=x.dtype) + 0.3 * x[..., :width]
+
+    return DenoiserCase(
+        FlowMap(network, case.process).denoiser(torch.linspace(1, 0, 5).double()), case.process, case.x0
+    )
+
+
 DENOISERS: dict[str, Callable[[], DenoiserCase]] = {
     "mixture-isotropic": lambda: plane(mixture(torch.tensor([0.1, 0.2, 0.05])).denoiser),
     "mixture-diagonal": lambda: plane(mixture(torch.tensor([[0.1, 0.2]] * 3)).denoiser),
@@ -311,6 +345,10 @@ DENOISERS: dict[str, Callable[[], DenoiserCase]] = {
         ).denoiser,
         tolerance=1e-8,
     ),
+    "stratified": stratified,
+    "tiles": in_tiles,
+    "flow-map": lambda: mapped(gaussian(LinearFlowSchedule(), Euclidean((2,)), normal(2))),
+    "flow-map-two-rotations": lambda: mapped(heat(IGSO3(), Power(SO3(), (2,)), 9.0, 2, 4)),
     "enumerated-mask": lambda: enumerated(MASK, Kind.LOGITS),
     "enumerated-uniform": lambda: enumerated(UNIFORM, Kind.LOGITS),
     "enumerated-leave-one-out": lambda: enumerated(UNIFORM, Kind.LOO_LOGITS),

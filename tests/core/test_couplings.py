@@ -9,10 +9,14 @@ import torch
 from torch import Tensor
 
 from scidiff.errors import ConfigError, NumericalError, ShapeError
-from scidiff.random import Noise
-from scidiff.spaces import SO3, Flat, Power, Space, Sphere, Torus, se3
+from scidiff.process import DiscreteProcess, GaussianProcess, Kind, VPSchedule, uniform
+from scidiff.random import Noise, SharedNoise
+from scidiff.spaces import SO3, Categorical, Euclidean, Flat, Power, Space, Sphere, Torus, se3
 from scidiff.train import IndependentCoupling, OptimalTransportCoupling, PairedCoupling
 from scidiff.train.couplings import transport_costs
+from scidiff.train.denoising import DenoisingTask
+from scidiff.train.noise_allocation import FixedNoise
+from scidiff.train.noise_levels import ClockAxis, LogNoiseAxis, UniformLevels
 
 COUNT = 40
 NOISE = Noise.range(2, COUNT)
@@ -105,3 +109,54 @@ def test_refusals():
         OPTIMAL(Flat(2), x * 1e200, x, generator())
     with pytest.raises(ConfigError, match="power"):
         OptimalTransportCoupling(0.0)
+
+
+class _Shift(torch.nn.Module):
+    """Network of one number, which sees what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = torch.nn.Parameter(torch.zeros(()))
+        self.seen: list[torch.Tensor] = []
+
+    def forward(self, x, t):
+        self.seen.append(x.detach())
+        return x + self.shift
+
+
+@pytest.mark.parametrize(
+    "coupling",
+    [None, PairedCoupling(), IndependentCoupling(), OptimalTransportCoupling()],
+    ids=["drawn", "paired", "independent", "transport"],
+)
+def test_training_takes_the_pairs_of_its_coupling(coupling):
+    """The noise in ``x_t = a x_0 + s eps`` is that of the batch in another order, the cheapest one for transport."""
+    process = GaussianProcess(Euclidean((2,)), VPSchedule())
+    levels = FixedNoise(LogNoiseAxis(process.schedule, 0.1, 10.0), UniformLevels())
+    data = Noise.range(3, 64).normal((2,), step=0, stream="data")
+    network = _Shift()
+    task = DenoisingTask(data, data, process, network, Kind.MEAN, levels, batch_size=64, coupling=coupling)
+    generator = torch.Generator().manual_seed(5)
+    task.loss(task.network, data, generator)[0].backward()
+    again = torch.Generator().manual_seed(5)
+    t = levels.draw(64, again).t.unsqueeze(1)
+    eps = SharedNoise(again, 64).normal((2,))
+    made = (network.seen[0] - process.schedule.alpha(t) * data) / process.schedule.sigma(t)
+    order = torch.cdist(made, eps).argmin(1)
+    # round-off of a few sums over a noise level of 0.1
+    assert torch.allclose(made, eps[order], atol=1e-9) and len(set(order.tolist())) == 64
+    kept = bool((order == torch.arange(64)).all())
+    assert kept is (coupling is None or isinstance(coupling, PairedCoupling))
+    if isinstance(coupling, OptimalTransportCoupling):
+        _, best = coupling(process.space, data, eps, again)
+        assert torch.equal(order, best)
+        assert float((data - made).square().sum()) < 0.7 * float((data - eps).square().sum())
+    assert ("as drawn" in task.card()["coupling"]) is (coupling is None)
+
+
+def test_a_finite_set_has_no_coupling():
+    process = DiscreteProcess(Categorical(3, (2,)), uniform(3))
+    data = torch.zeros(4, 2, dtype=torch.int64)
+    levels = FixedNoise(ClockAxis(), UniformLevels())
+    with pytest.raises(ConfigError, match="a coupling came with a DiscreteProcess"):
+        DenoisingTask(data, data, process, _Shift(), Kind.LOGITS, levels, coupling=PairedCoupling())

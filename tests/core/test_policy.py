@@ -171,6 +171,21 @@ def test_branches_are_cached_apart_and_the_interval_keeps_its_meaning():
     assert seldom.calls.tolist() == [12 + math.ceil(inside / 2)] * 6
 
 
+def test_a_branch_that_begins_later_is_evaluated_when_it_begins():
+    """Rows that were not due hold the main prediction, which must not pass for one of the branch."""
+    asked = []
+
+    def network(x, t, condition):
+        asked.extend(round(float(t.max()), 6) for each in condition.unique() if float(each) == 0)
+        return (x + VE.sigma(t) ** 2 * condition.reshape(-1, 1)) / (1 + VE.sigma(t) ** 2)
+
+    first = float(GRID[1]) + 1e-9
+    guide = ClassifierFree(torch.zeros(6, dtype=torch.float64), 2.0, (0.0, first))
+    options = {"condition": torch.ones(6, dtype=torch.float64), "transforms": (guide,)}
+    sample(Stride(VE, 5 * STEP), denoiser=Denoiser(network, Kind.MEAN), **options)
+    assert asked[0] == round(float(GRID[1]), 6)
+
+
 @pytest.mark.parametrize(
     "bad",
     [

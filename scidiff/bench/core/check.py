@@ -63,15 +63,16 @@ class Claim:
         measured = float(self.measure(seed))
         seconds = time.perf_counter() - start
         near = self.truth is not None and self.tolerance is not None
+        bar = self.tolerance if near else self.least
         return TruthRow(
             name=self.name,
             label=self.label,
-            value=abs(measured - self.truth) if near else measured,
-            bar=self.tolerance if near else self.least,
+            value=abs(measured - float(self.truth)) if near else measured,
+            bar=None if bar is None else float(bar),
             above=not near,
             calls=self.calls,
             seconds=seconds,
             note=self.why,
             measured=measured,
-            truth=self.truth,
+            truth=None if self.truth is None else float(self.truth),
         )

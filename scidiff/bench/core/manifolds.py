@@ -43,8 +43,8 @@ def claims() -> Iterator[Claim]:
             "exact",
             lambda seed, distance=distance: _single_precision(seed, distance),
             truth=0,
-            tolerance=2e-6,
-            why="largest relative error of 500 pairs against float64; 16 units of round-off of the half-angle formula",
+            tolerance=1e-6,
+            why="largest relative error of 500 pairs against float64; 8 units of round-off of the half-angle formula",
         )
 
 
