@@ -48,7 +48,7 @@ BUILT_IN = (
         "molecules", "scidiff.domains.molecules:DOMAIN", "Small molecules: sample, validate, evaluate, train, extend."
     ),
     Entry("pde", "scidiff.domains.pde:DOMAIN", "Partial differential equations: solve, certify, sample, train."),
-    Entry("proteins", "scidiff.domains.proteins:DOMAIN", "Protein backbones: validate, repair, assemble, design, draw."),
+    Entry("proteins", "scidiff.domains.proteins:DOMAIN", "Protein backbones: check, repair, assemble, design, draw."),
 )
 
 

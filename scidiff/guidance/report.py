@@ -180,9 +180,14 @@ def guided(
     begin: dict[str, Any] = {"noise": noise, "shape": shape, "free": free, "clean": clean}
     more: dict[str, Any] = {"condition": condition, "policy": policy, "progress": progress}
     state = run(denoiser, process, rule, plan, **begin, **more, transforms=(*before, tilt, *after, *last))
-    spread = table_spread(rule.table) if isinstance(rule, TableRule) else None
+    table = rule.table if isinstance(rule, TableRule) else None
+    spread = None if table is None else table_spread(table)
     found = _on_oracle(process, rule, plan, tilt, particles, shape, seconds) if calibrate else None
-    return _report(state, tilt, particles, spread, found)
+    report = _report(state, tilt, particles, spread, found)
+    if tilt.stochastic and table is not None and table.order > 2:
+        text = f"the tilt draws noise, which '{table.name}' of order {table.order} enlarges; use a rule of order 1 or 2"
+        report = replace(report, warnings=(*report.warnings, text))
+    return report
 
 
 def _on_oracle(

@@ -8,8 +8,8 @@ sample went back in ``lam`` it is evaluated. In place of an evaluation stands
     order 0    m(lam) = m_1
     order 1    m(lam) = m_1 + (m_1 - m_0) (lam - lam_1) / (lam_1 - lam_0)
 
-This is a multistep method of low order in disguise: compare it with `dpmpp_2m` or `dpmpp_3m` at the same number of
-calls before you believe in a gain.
+This is a multistep method of low order in disguise: compare it with `dpmpp_2m`, `deis` or `unipc` at the same number of
+calls before you believe in a gain; `scidiff bench core` prints such rows.
 
 References
 ----------

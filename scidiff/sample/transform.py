@@ -55,7 +55,10 @@ class Transform(ABC):
 
     @property
     def stochastic(self) -> bool:
-        """Whether it draws noise of its own: such predictions have no derivative in time."""
+        """Whether it draws noise of its own: such predictions have no derivative in time.
+
+        Rules of order above 2 enlarge that noise and keep no order of theirs: use order 1 or 2.
+        """
         return False
 
     def branches(self, state: RunState) -> Mapping[str, Branch]:

@@ -75,6 +75,17 @@ def test_without_particles_all_weights_are_equal():
     assert found.label == "biased" and found.status == ["ok"] * 6
 
 
+def test_noisy_tilts_and_high_orders_do_not_go_together():
+    tilt, grid = Tilt(LIKELIHOOD, CBG(ExactDraws(PRIOR), 4)), log_snr_grid(VE, 6, floor=0.05)
+    told = {}
+    for order in (2, 3):
+        rule = TableRule(unipc(VE, grid, order=order))
+        parts = (PRIOR.denoiser, PROCESS, rule, rule.plan)
+        found = guided(*parts, tilt, noise=Noise.range(0, 3), shape=(2,), calibrate=False)
+        told[rule.table.order] = any("draws noise" in text for text in found.warnings)
+    assert told == {order: order > 2 for order in told} and max(told) > 2
+
+
 def test_the_spread_of_a_table_is_the_exact_recursion_and_warns():
     grid = log_snr_grid(VE, 20, floor=0.01, to_zero=False)
     for solver in (ancestral, ddim, unipc, heun):

@@ -35,6 +35,7 @@ GROUPS = (
     "scidiff.bench.core.learned:claims",
     "scidiff.bench.core.guidance:claims",
     "scidiff.bench.core.loop:claims",
+    "scidiff.bench.core.policies:claims",
 )
 
 
