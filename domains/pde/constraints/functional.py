@@ -1,0 +1,150 @@
+"""A small functional flow: fields in the coordinates of their principal modes, as in PCA-Net [1]_.
+
+A field is ``mu + U y`` and a rest of variance ``rho``; noise is white in ``y`` as well. With ``v = alpha^2 c +
+sigma^2``, the variance of each coefficient, and ``s(c)`` the posterior variances of the Gaussian reference,
+
+    y_0 given y_t  =  alpha c y_t / v + sqrt(s(c)) F(y_t / sqrt(v), lam)           coefficients, F a residual network
+    m(x_t, t)      =  mu + U y_0 + alpha rho / (alpha^2 rho + sigma^2) (1 - U U^T) (x_t - alpha mu)
+
+so that nothing that is linear has to be learned, and the output of ``F`` has size 1 at every level. Modes are
+functions: the same network serves any grid on which they are known. It is trained on coefficients by the denoising task
+of the core, with a weight that makes the loss of an untrained network 1 at every level.
+
+References
+----------
+.. [1] K. Bhattacharya, B. Hosseini, N. Kovachki, A. Stuart, "Model reduction and neural networks for parametric PDEs",
+   arXiv:2005.03180
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scidiff.denoise.denoiser import Denoiser
+from scidiff.nets.unet import level_features
+from scidiff.process.base import Kind
+from scidiff.process.gaussian import GaussianProcess
+from scidiff.process.schedule import LinearFlowSchedule, Schedule
+from scidiff.spaces.euclidean import Euclidean
+from scidiff.train.denoising import DenoisingTask
+from scidiff.train.noise_allocation import FixedNoise
+from scidiff.train.noise_levels import LogNoiseAxis, LogNormalNoise
+
+from .reference_law import ReferenceLaw
+
+__all__ = ["FieldFlow", "ModeNet", "coefficient_process", "flow_task"]
+
+_LEVELS = 32
+
+
+class ModeNet(nn.Module):
+    """Denoiser of coefficients.
+
+    Parameters
+    ----------
+    variances
+        ``c``, shape ``(modes,)``.
+    width, blocks
+        Size of the residual network.
+    seed
+        Seed of the weights.
+    """
+
+    variances: Tensor
+
+    def __init__(self, variances: Tensor, width: int = 256, blocks: int = 3, seed: int = 0) -> None:
+        super().__init__()
+        self.schedule: Schedule = LinearFlowSchedule()
+        self.register_buffer("variances", variances.float())
+        modes = len(variances)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.inlet = nn.Linear(modes + _LEVELS, width)
+            self.blocks = nn.ModuleList(
+                nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+                for _ in range(blocks)
+            )
+            self.outlet = nn.Linear(width, modes)
+        nn.init.zeros_(self.outlet.weight)
+        nn.init.zeros_(self.outlet.bias)
+
+    def forward(self, y: Tensor, t: Tensor, condition: Any = None) -> Tensor:
+        """Mean of ``y_0``, shape ``(batch, modes)``, at times of shape ``(batch,)``."""
+        alpha, sigma = (level(t).unsqueeze(1).to(y.dtype) for level in (self.schedule.alpha, self.schedule.sigma))
+        c = self.variances.to(y.dtype)
+        v = alpha**2 * c + sigma**2
+        lam = self.schedule.lam(t.double().clamp_min(1e-9))
+        h = self.inlet(torch.cat([(y / v.sqrt()).float(), level_features(lam.unsqueeze(1), _LEVELS)], 1))
+        for block in self.blocks:
+            h = h + block(h)
+        out = self.outlet(nn.functional.silu(h)).to(y.dtype)
+        return alpha * c * y / v + sigma * (c / v).sqrt() * out
+
+
+class _UnitLoss:
+    """Weight by which the loss of the reference is 1 at every level."""
+
+    def __init__(self, variances: Tensor) -> None:
+        self.variances = variances.double()
+
+    def __call__(self, schedule: Schedule, t: Tensor) -> Tensor:
+        a2, s2 = schedule.alpha(t) ** 2, schedule.sigma(t) ** 2
+        c = self.variances
+        return 1 / (s2.unsqueeze(-1) * c / (a2.unsqueeze(-1) * c + s2.unsqueeze(-1))).sum(-1)
+
+
+def coefficient_process(variances: Tensor) -> GaussianProcess:
+    """Straight path of the coefficients, with the weight of the training."""
+    return GaussianProcess(Euclidean((len(variances),)), LinearFlowSchedule(), _UnitLoss(variances))
+
+
+def flow_task(network: ModeNet, data: Tensor, valid: Tensor, name: str, *, batch_size: int = 256) -> DenoisingTask:
+    """Training of the network on coefficients, shape ``(count, modes)``."""
+    process = coefficient_process(network.variances)
+    top = float(network.variances.max().sqrt())
+    axis = LogNoiseAxis(process.schedule, 1e-3 * top, 20 * top)
+    levels = FixedNoise(axis, LogNormalNoise(mean=-0.5, std=2.0))
+    return DenoisingTask(
+        data.float(), valid.float(), process, network, Kind.MEAN, levels, name=name, batch_size=batch_size
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class FieldFlow:
+    """A flow of fields.
+
+    Parameters
+    ----------
+    law
+        Reference: mean, modes, variances, rest.
+    network
+        Denoiser of the coefficients.
+    """
+
+    law: ReferenceLaw
+    network: ModeNet
+
+    @property
+    def process(self) -> GaussianProcess:
+        """Straight path of the fields."""
+        return GaussianProcess(Euclidean(tuple(self.law.mean.shape)), LinearFlowSchedule())
+
+    @property
+    def denoiser(self) -> Denoiser:
+        """The flow as a denoiser of kind MEAN."""
+        return Denoiser(self, Kind.MEAN)
+
+    def __call__(self, x: Tensor, t: Tensor, condition: Any = None) -> Tensor:
+        """Denoised mean, shape of ``x``; one time for each sample."""
+        time = torch.as_tensor(t, dtype=torch.float64).expand(x.shape).flatten(1)[:, 0]
+        schedule, law = self.network.schedule, self.law
+        alpha, sigma = (level(time).unsqueeze(1) for level in (schedule.alpha, schedule.sigma))
+        centred = x.double().flatten(1) - alpha * law.mean.flatten()
+        y = centred @ law.modes.T
+        gain = alpha * law.rest / (alpha**2 * law.rest + sigma**2).clamp_min(1e-300)
+        inside = (self.network(y, time) - gain * y) @ law.modes
+        return (law.mean.flatten() + inside + gain * centred).reshape(x.shape).to(x.dtype)

@@ -1,0 +1,79 @@
+"""Proteins as backbones that are right to the bond, each with its report.
+
+from scidiff.domains import proteins
+structure = proteins.read("1abc.cif")
+report = proteins.validate(structure.chains)      # rules, gates, quantiles among real chains
+trimer = proteins.parse_symmetry("C3").assemble(structure.chains)
+proteins.write("trimer.cif", trimer)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scidiff.domain import Domain, deferred
+
+if TYPE_CHECKING:
+    from .chains import Chains as Chains
+    from .contigs import parse_contigs as parse_contigs
+    from .design import Design as Design
+    from .errors import StructureError as StructureError
+    from .motif import graft as graft
+    from .motif import motif_rmsd as motif_rmsd
+    from .repair import refit as refit
+    from .repair import relax as relax
+    from .structures import read as read
+    from .symmetry import parse_symmetry as parse_symmetry
+    from .validation import validate as validate
+    from .writers import write as write
+
+__all__ = [
+    "DOMAIN",
+    "Chains",
+    "Design",
+    "StructureError",
+    "graft",
+    "motif_rmsd",
+    "parse_contigs",
+    "parse_symmetry",
+    "read",
+    "refit",
+    "relax",
+    "validate",
+    "write",
+]
+
+_LAZY = {
+    "Chains": "chains",
+    "Design": "design",
+    "StructureError": "errors",
+    "graft": "motif",
+    "motif_rmsd": "motif",
+    "parse_contigs": "contigs",
+    "parse_symmetry": "symmetry",
+    "read": "structures",
+    "refit": "repair",
+    "relax": "repair",
+    "validate": "validation",
+    "write": "writers",
+}
+
+DOMAIN = Domain(
+    name="proteins",
+    title="Protein backbones",
+    home=Path(__file__).parent,
+    cli="scidiff.domains.proteins.cli:app",
+    datasets="scidiff.domains.proteins.data:DATASETS",
+    demo=deferred("scidiff.domains.proteins.demo:demo"),
+    bench_rows=deferred("scidiff.domains.proteins.benchmark:rows"),
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'; it has {', '.join(__all__)}")
+    value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    globals()[name] = value
+    return value
