@@ -19,6 +19,7 @@ from scidiff.domains.pde.constraints.methods import (
     GaussNewton,
 )
 from scidiff.domains.pde.constraints.oracle import GaussianOracle
+from scidiff.domains.pde.constraints.rows import constraint_rows
 from scidiff.domains.pde.constraints.source import source_gradient
 
 from scidiff.errors import ConfigError
@@ -138,3 +139,12 @@ def test_every_sample_may_have_its_own_data():
         end = method.draw(ORACLE.law.denoiser, ORACLE.process, constraint, steps=6, noise=Noise.range(0, 2))
         assert float((end.x @ ORACLE.matrix.T - b).abs().max()) <= 1e-12
         assert not bool(end.records["failed/constraint"].any())
+
+
+@pytest.mark.slow
+def test_the_fast_rows_of_the_benchmark_reach_their_bars():
+    found = list(constraint_rows(True, 0))
+    assert all(row.passed is not False for row in found)
+    assert len({row.name for row in found}) == len(found)
+    bars = [row for row in found if row.bar is not None]
+    assert {row.name.split("/")[2] for row in bars} == {"exact conditioning", "Gauss-Newton, C metric"}

@@ -1,0 +1,80 @@
+"""Tomography: from the counts of a scan to images whose error is known.
+
+from scidiff.domains import ct
+scan = ct.simulate(ct.shepp_logan(), ct.Parallel(ct.even_angles(60), 192, 200 / 128), i0=1e5)
+image = ct.METHODS["tv"](scan, ct.Grid.square(128, 200.0))
+image.chi2                                  # 1: the image explains the data, and not their noise
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scidiff.domain import Domain, deferred
+
+if TYPE_CHECKING:
+    from .classical import METHODS as METHODS
+    from .classical import Reconstruction as Reconstruction
+    from .classical import fbp as fbp
+    from .geometry import Cone as Cone
+    from .geometry import Fan as Fan
+    from .geometry import Parallel as Parallel
+    from .geometry import even_angles as even_angles
+    from .grid import Grid as Grid
+    from .phantoms import shepp_logan as shepp_logan
+    from .scan import Scan as Scan
+    from .simulation import simulate as simulate
+    from .validation import validate as validate
+    from .volume import Volume as Volume
+
+__all__ = [
+    "DOMAIN",
+    "METHODS",
+    "Cone",
+    "Fan",
+    "Grid",
+    "Parallel",
+    "Reconstruction",
+    "Scan",
+    "Volume",
+    "even_angles",
+    "fbp",
+    "shepp_logan",
+    "simulate",
+    "validate",
+]
+
+_LAZY = {
+    "METHODS": "classical",
+    "Cone": "geometry",
+    "Fan": "geometry",
+    "Grid": "grid",
+    "Parallel": "geometry",
+    "Reconstruction": "classical",
+    "Scan": "scan",
+    "Volume": "volume",
+    "even_angles": "geometry",
+    "fbp": "classical",
+    "shepp_logan": "phantoms",
+    "simulate": "simulation",
+    "validate": "validation",
+}
+
+DOMAIN = Domain(
+    name="ct",
+    title="Computed tomography",
+    home=Path(__file__).parent,
+    cli="scidiff.domains.ct.cli:app",
+    demo=deferred("scidiff.domains.ct.demo:demo"),
+    bench_rows=deferred("scidiff.domains.ct.benchmark:rows"),
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'; it has {', '.join(__all__)}")
+    value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    globals()[name] = value
+    return value

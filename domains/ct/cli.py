@@ -1,0 +1,161 @@
+"""Command line of the domain: ``scidiff ct simulate | reconstruct | validate``."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scidiff.errors import ConfigError, UnknownNameError
+
+if TYPE_CHECKING:
+    from .grid import Grid
+    from .scan import Scan
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Reconstruct images from X-ray scans, with their error.")
+
+Seed = Annotated[int, typer.Option(help="Seed of every random draw.", min=0)]
+Size = Annotated[int, typer.Option(help="Pixels on each edge of the image.", min=8)]
+Extent = Annotated[float | None, typer.Option(help="Edge of the image, mm; by default what all views see.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Write one JSON object to this file; '-' prints it.")]
+File = Annotated[Path, typer.Argument(help="Scan: .npz, or data-exchange .h5.")]
+Row = Annotated[int, typer.Option(help="Detector row of an .h5 file.", min=0)]
+Pitch = Annotated[float, typer.Option(help="Detector pitch of an .h5 file, mm.")]
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option(help="Scan to write: .npz.")],
+    phantom: Annotated[str, typer.Option(help="Name of a phantom; an unknown name lists them.")] = "shepp-logan",
+    views: Annotated[int, typer.Option(help="Number of views.", min=1)] = 60,
+    columns: Annotated[int, typer.Option(help="Number of detector pixels.", min=8)] = 192,
+    arc: Annotated[float, typer.Option(help="Arc of the views, degrees.")] = 180.0,
+    photons: Annotated[float, typer.Option(help="Photons that an unattenuated ray counts.")] = 1e5,
+    fan: Annotated[
+        float | None, typer.Option(help="Distance of the source from the axis, mm; parallel without.")
+    ] = None,
+    ring_sd: Annotated[float, typer.Option(help="Drift of the gain of detector columns (rings).")] = 0.0,
+    axis_error: Annotated[float, typer.Option(help="True minus stated rotation axis, columns.")] = 0.0,
+    seed: Seed = 0,
+    to_json: Json = None,
+) -> None:
+    """Scan a phantom: exact line integrals, photon noise, scanner faults."""
+    from .geometry import Fan, Parallel, even_angles
+    from .readers import write_scan
+    from .simulation import simulate as run
+
+    body = _phantom(phantom, seed)
+    angles, pitch = even_angles(views, math.radians(arc)), 1.5 * body.extent / columns
+    geometry = Parallel(angles, columns, pitch)
+    if fan is not None:
+        geometry = Fan(angles, columns, 2 * pitch, source_axis=fan, source_detector=2 * fan)
+    scan = run(body, geometry, photons, seed, ring_sd=ring_sd, axis_error=axis_error)
+    write_scan(out, scan)
+    facts = {"out": str(out), "phantom": body.name, "views": views, "photons": photons, "seed": seed}
+    _tell(facts, to_json, [f"{body.name}: {views} views of {columns} pixels to {out}"])
+
+
+@app.command()
+def reconstruct(
+    file: File,
+    out: Annotated[Path, typer.Option(help="Image to write: .npz, .tif, .nii, .nii.gz.")],
+    method: Annotated[str, typer.Option(help="fbp, sirt, cgls, pwls or tv.")] = "tv",
+    size: Size = 128,
+    extent: Extent = None,
+    row: Row = 0,
+    pitch: Pitch = 1.0,
+    to_json: Json = None,
+) -> None:
+    """Reconstruct one slice; the weight or the stop comes from the noise level of the scan."""
+    from .classical import METHODS
+    from .readers import save_volume
+    from .readers.write import writer_for
+    from .validation import validate as check
+    from .volume import Volume
+
+    writer_for(out)
+    if method not in METHODS:
+        raise UnknownNameError("method", method, METHODS)
+    scan = _load(file, row, pitch)
+    grid = _grid(scan, size, extent)
+    begun = time.perf_counter()
+    result = METHODS[method](scan, grid)
+    seconds = time.perf_counter() - begun
+    report = check(scan, result.image, grid)
+    facts = {"method": result.method, "seconds": seconds, "iterations": result.iterations, **result.facts}
+    facts |= {"converged": result.converged, **report.as_json()}
+    save_volume(out, Volume(result.image.float(), grid, facts={**scan.facts, **facts}))
+    low, high = report.band
+    line = f"{result.method}: chi^2/n {report.chi2:.3f} (truth {low:.3f} to {high:.3f}), {seconds:.1f} s, to {out}"
+    _tell({"out": str(out), **facts}, to_json, [line])
+
+
+@app.command()
+def validate(file: File, row: Row = 0, pitch: Pitch = 1.0, to_json: Json = None) -> int:
+    """Check a scan: units, truncation, views that come twice, background; exit code 1 if something is found."""
+    scan = _load(file, row, pitch)
+    facts = {
+        "file": str(file),
+        "shape": list(scan.geometry.shape),
+        "used": scan.used,
+        "findings": [finding.code for finding in scan.findings],
+        **{name: value for name, value in scan.facts.items() if isinstance(value, int | float | str)},
+    }
+    lines = [f"{name}: {value}" for name, value in facts.items()]
+    _tell(facts, to_json, lines + [f"{finding.code}: {finding.message}" for finding in scan.findings])
+    return 1 if scan.findings else 0
+
+
+def _phantom(name: str, seed: int) -> Any:
+    """A phantom by name; drawn ones take the seed."""
+    from . import phantoms
+
+    fixed = ("shepp-logan", "forbild-like", "tooth-like", "water-disc")
+    drawn = ("random-ellipses", "disc-with-holes", "foam", "bead-pack")
+    if name not in fixed + drawn:
+        raise UnknownNameError("phantom", name, fixed + drawn)
+    make = getattr(phantoms, name.replace("-", "_"))
+    return make(seed) if name in drawn else make()
+
+
+def _load(file: Path, row: int, pitch: float) -> Scan:
+    """Read a scan; remarks are told by the command, not as warnings."""
+    from .checks import ScanWarning
+    from .readers import read_exchange, read_scan
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ScanWarning)
+        if file.suffix == ".npz":
+            return read_scan(file)
+        if file.suffix in (".h5", ".hdf5"):
+            return read_exchange(file, row, pitch)
+    raise ConfigError(f"{file} ends with '{file.suffix}'; expected .npz or .h5")
+
+
+def _grid(scan: Scan, size: int, extent: float | None) -> Grid:
+    """Square image around the axis."""
+    from .grid import Grid
+
+    if scan.geometry.dimension != 2:
+        raise ConfigError(
+            "the scan is three-dimensional; this command reconstructs one slice: use the Python interface"
+        )
+    return Grid.square(size, 2 * scan.geometry.field_of_view if extent is None else extent)
+
+
+def _tell(facts: dict[str, Any], to_json: Path | None, lines: list[str]) -> None:
+    """Print lines, or the facts as JSON where that was asked for."""
+    if to_json is not None and str(to_json) != "-":
+        from scidiff.io.files import atomic_write
+
+        with atomic_write(to_json) as file:
+            json.dump(facts, file, indent=2)
+    sys.stdout.write(json.dumps(facts, indent=2) + "\n" if str(to_json) == "-" else "\n".join(lines) + "\n")

@@ -1,0 +1,178 @@
+"""A DICOM series as a volume in HU.
+
+Slices are sorted by their position along the normal of the image plane, never by file name; the slice distance comes
+from the positions. ``HU = RescaleSlope * stored + RescaleIntercept``. What cannot be stacked without a lie is refused:
+several series, slices that are missing or come twice, a tilted gantry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from scidiff.errors import DataError
+
+from ..grid import Grid
+from ..volume import HU, Volume
+from .packages import optional
+
+__all__ = ["read_dicom", "stack"]
+
+_AIR = -1000.0
+_TILT = 0.01
+
+
+def read_dicom(path: str | Path, series: str = "") -> Volume:
+    """Read a series.
+
+    Parameters
+    ----------
+    path
+        Folder with the files of one series, or of several and `series`.
+    series
+        SeriesInstanceUID, where the folder holds several.
+
+    Returns
+    -------
+    Volume
+        Values in HU, slices from low to high along the normal.
+
+    Raises
+    ------
+    MissingPackageError
+        If pydicom, or the decoder of a compressed file, is not installed.
+    DataError
+        If the folder holds no series, or one that cannot be stacked; the file and the field are named.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise DataError(f"{path} is not a folder; expected one with the files of a DICOM series")
+    pydicom = optional("pydicom", "pydicom", "reading DICOM")
+    found: dict[str, list[Any]] = {}
+    skipped = []
+    for file in sorted(p for p in folder.iterdir() if p.is_file()):
+        try:
+            dataset = pydicom.dcmread(file)
+        except pydicom.errors.InvalidDicomError:
+            skipped.append(file.name)
+            continue
+        except (OSError, EOFError, ValueError, KeyError) as error:
+            raise DataError(f"cannot read {file}: {error}; the file is damaged or cut short") from error
+        if "PixelData" not in dataset:
+            raise DataError(f"{file} has no PixelData; the file is cut short, or holds no image")
+        dataset.filename = file.name
+        found.setdefault(str(getattr(dataset, "SeriesInstanceUID", "")), []).append(dataset)
+    if not found:
+        raise DataError(f"{path} holds no DICOM image ({len(skipped)} other files)")
+    if series and series not in found:
+        raise DataError(f"{path} holds no series '{series}'; it has {', '.join(found)}")
+    if not series and len(found) > 1:
+        raise DataError(f"{path} holds {len(found)} series; choose one: {', '.join(found)}")
+    return stack(found[series or next(iter(found))], {"skipped": skipped})
+
+
+def stack(slices: Sequence[Any], facts: dict[str, Any] | None = None) -> Volume:
+    """Stack the slices of one series.
+
+    Parameters
+    ----------
+    slices
+        Data sets with the attributes of the CT image object and ``pixel_array``.
+    facts
+        What else is known.
+
+    Returns
+    -------
+    Volume
+        Values in HU.
+
+    Raises
+    ------
+    DataError
+        If the slices do not form a volume.
+    """
+    first = slices[0]
+    for name in ("Rows", "Columns", "PixelSpacing", "ImageOrientationPatient", "ConvolutionKernel"):
+        for dataset in slices:
+            value, other = getattr(dataset, name, None), getattr(first, name, None)
+            if value is None and name != "ConvolutionKernel":
+                raise DataError(f"{_name(dataset)} has no {name}; expected a CT image")
+            if not _same(value, other):
+                raise DataError(f"{_name(dataset)} has {name} {value}, {_name(first)} {other}; these are two series")
+    orientation = np.array([float(v) for v in first.ImageOrientationPatient]).reshape(2, 3)
+    normal = np.cross(*orientation)
+    positions = np.array([[float(v) for v in dataset.ImagePositionPatient] for dataset in slices])
+    order = np.argsort(positions @ normal, kind="stable")
+    distance, tilt = _distance(positions[order], normal, [_name(slices[i]) for i in order])
+    if tilt > _TILT:
+        raise DataError(f"slices shift by {tilt:.3f} mm per mm: the gantry was tilted; resample the series first")
+    values, padding = [], 0
+    for i in order:
+        hu, padded = _hounsfield(slices[i])
+        values.append(hu)
+        padding += padded
+    rows, columns = (float(v) for v in first.PixelSpacing)
+    volume = torch.from_numpy(np.stack(values))
+    known = {"series": str(getattr(first, "SeriesInstanceUID", "")), "padding": padding, **(facts or {})}
+    told = {"kvp": "KVP", "kernel": "ConvolutionKernel", "slice_thickness": "SliceThickness"}
+    known |= {key: str(getattr(first, name, "")) for key, name in told.items()}
+    return Volume(volume, Grid(tuple(volume.shape), (distance, rows, columns)), HU, known)
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, str | int) or a is None:
+        return a == b
+    return np.allclose(np.asarray(a, dtype=float), np.asarray(b, dtype=float), atol=1e-4) if _numbers(a) else a == b
+
+
+def _numbers(value: Any) -> bool:
+    try:
+        np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _name(dataset: Any) -> str:
+    return str(getattr(dataset, "filename", "a slice"))
+
+
+def _distance(positions: np.ndarray, normal: np.ndarray, names: Sequence[str]) -> tuple[float, float]:
+    """Distance of slices, and how far they shift across it for each mm."""
+    if len(positions) == 1:
+        raise DataError(f"the series has one slice ({names[0]}); expected at least two to know their distance")
+    steps = np.diff(positions @ normal)
+    step = float(np.median(steps))
+    for i, value in enumerate(steps):
+        if value < 1e-3:
+            raise DataError(f"{names[i]} and {names[i + 1]} lie at the same place; remove one")
+        if abs(value - step) > 0.01 * step + 1e-3:
+            raise DataError(
+                f"between {names[i]} and {names[i + 1]} lie {value:.3f} mm, elsewhere {step:.3f}: a slice is missing"
+            )
+    shift = np.diff(positions, axis=0) - steps[:, None] * normal
+    return step, float(np.abs(shift).max() / step)
+
+
+def _hounsfield(dataset: Any) -> tuple[np.ndarray, int]:
+    """Values of one slice in HU, and the number of padded pixels, which become air."""
+    try:
+        stored = np.asarray(dataset.pixel_array)
+    except (AttributeError, ValueError, KeyError, OSError, RuntimeError) as error:
+        syntax = getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", None)
+        raise DataError(
+            f"{_name(dataset)}: pixels cannot be decoded ({error}); the file is cut short, or its syntax "
+            f"'{getattr(syntax, 'name', syntax)}' needs a decoder (pip install pylibjpeg pylibjpeg-openjpeg)"
+        ) from error
+    hu = stored.astype(np.float32) * float(getattr(dataset, "RescaleSlope", 1.0))
+    hu += float(getattr(dataset, "RescaleIntercept", 0.0))
+    padding = getattr(dataset, "PixelPaddingValue", None)
+    if padding is None:
+        return hu, 0
+    mask = stored == int(padding)
+    hu[mask] = _AIR
+    return hu, int(mask.sum())

@@ -1,0 +1,150 @@
+"""Scans and volumes in numpy's archive, without pickles: arrays, and one JSON text that says what they are."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from scidiff.errors import ConfigError, DataError
+from scidiff.io.files import atomic_write
+from scidiff.io.provenance import provenance
+
+from ..geometry import Cone, Fan, Geometry, Parallel
+from ..grid import Grid
+from ..scan import Scan
+from ..volume import Volume
+
+__all__ = ["read_scan", "read_volume", "write_scan", "write_volume"]
+
+_KINDS: dict[str, type[Parallel] | type[Fan] | type[Cone]] = {"parallel": Parallel, "fan": Fan, "cone": Cone}
+_FIELDS = ("columns", "pitch", "centre", "source_axis", "source_detector", "rows", "row_pitch", "row_centre")
+
+
+def write_scan(path: str | Path, scan: Scan) -> None:
+    """Write projections, weights and geometry.
+
+    Parameters
+    ----------
+    path
+        ``.npz``.
+    scan
+        Parallel, fan or cone beam.
+
+    Raises
+    ------
+    DataError
+        If the geometry has no name.
+    """
+    kind = next((name for name, cls in _KINDS.items() if type(scan.geometry) is cls), None)
+    if kind is None:
+        raise DataError(f"a scan with {type(scan.geometry).__name__} cannot be written; expected one of {list(_KINDS)}")
+    numbers = {name: getattr(scan.geometry, name) for name in _FIELDS if hasattr(scan.geometry, name)}
+    about = provenance(kind=kind, geometry=numbers, facts=dict(scan.facts))
+    _write(
+        path,
+        about,
+        projections=scan.projections.numpy(),
+        weights=scan.weights.numpy(),
+        angles=scan.geometry.angles.numpy(),
+    )
+
+
+def read_scan(path: str | Path) -> Scan:
+    """Read what `write_scan` wrote, or arrays ``projections``, ``weights``, ``angles`` with such a text ``about``.
+
+    Parameters
+    ----------
+    path
+        ``.npz``.
+
+    Returns
+    -------
+    Scan
+        With the findings of the checks, which are made again.
+
+    Raises
+    ------
+    DataError
+        If the file or a field is missing, or the fields contradict each other.
+    """
+    arrays, about = _read(path, ("projections", "weights", "angles"))
+    if about.get("kind") not in _KINDS:
+        raise DataError(f"{path}: geometry is '{about.get('kind')}'; expected one of {list(_KINDS)}")
+    try:
+        geometry: Geometry = _KINDS[about["kind"]](torch.from_numpy(arrays["angles"]), **about["geometry"])
+    except (TypeError, KeyError, ConfigError) as error:
+        raise DataError(f"{path}: the geometry cannot be used: {error}") from error
+    weights = torch.from_numpy(arrays["weights"]).double()
+    if weights.shape != arrays["projections"].shape or not bool((weights >= 0).all() and weights.isfinite().all()):
+        raise DataError(
+            f"{path}: weights of shape {tuple(weights.shape)} are not all >= 0 and finite, one for each ray"
+        )
+    used = weights > 0
+    sd = torch.where(used, weights, 1.0).rsqrt()
+    facts = {**about.get("facts", {}), "file": Path(path).name}
+    scan = Scan.from_projections(arrays["projections"], geometry, sd=sd, facts=facts)
+    return Scan(scan.projections, torch.where(used, weights, 0.0), geometry, scan.findings, scan.facts)
+
+
+def write_volume(path: str | Path, volume: Volume, facts: Mapping[str, Any] | None = None) -> None:
+    """Write values, voxel size and unit.
+
+    Parameters
+    ----------
+    path
+        ``.npz``.
+    volume
+        Image or stack.
+    facts
+        What else the text should say.
+    """
+    about = provenance(unit=volume.unit, voxel_mm=volume.grid.lengths, **dict(volume.facts), **(facts or {}))
+    _write(path, about, values=volume.values.float().numpy())
+
+
+def read_volume(path: str | Path) -> Volume:
+    """Read what `write_volume` wrote.
+
+    Parameters
+    ----------
+    path
+        ``.npz``.
+
+    Raises
+    ------
+    DataError
+        If a field is missing.
+    """
+    arrays, about = _read(path, ("values",))
+    values = torch.from_numpy(arrays["values"])
+    if "voxel_mm" not in about:
+        raise DataError(f"{path} does not state voxel_mm; expected the edge of a voxel in mm")
+    return Volume(values, Grid(tuple(values.shape), tuple(about["voxel_mm"])), about.get("unit", ""), about)
+
+
+def _write(path: str | Path, about: dict[str, Any], **arrays: np.ndarray) -> None:
+    if not str(path).endswith(".npz"):
+        raise DataError(f"{path} does not end with .npz")
+    with atomic_write(path, "wb") as file:
+        np.savez_compressed(file, about=np.array(json.dumps(about, default=str)), **arrays)
+
+
+def _read(path: str | Path, names: tuple[str, ...]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays and the text of an archive."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = [name for name in (*names, "about") if name not in file]
+            if missing:
+                raise DataError(f"{path} lacks {missing}; it holds {sorted(file)}")
+            about = json.loads(str(file["about"]))
+            return {name: np.asarray(file[name], dtype=np.float64) for name in names}, about
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"cannot read {path}: {error}; expected a whole .npz file") from error

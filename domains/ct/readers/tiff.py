@@ -1,0 +1,96 @@
+"""TIFF images, one file of many pages or a folder of files in natural order, with a scale that the caller states."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from scidiff.errors import DataError
+from scidiff.io.files import atomic_write
+from scidiff.io.provenance import provenance
+
+from ..grid import Grid
+from ..volume import PER_MM, Volume
+from .packages import optional
+
+__all__ = ["read_tiff", "write_tiff"]
+
+
+def read_tiff(path: str | Path, voxel: float, unit: str = PER_MM, slope: float = 1.0, intercept: float = 0.0) -> Volume:
+    """Read images.
+
+    Parameters
+    ----------
+    path
+        A file, or a folder whose ``.tif`` and ``.tiff`` files are the slices.
+    voxel
+        Edge of a voxel, mm; the format does not state it.
+    unit
+        Unit of ``slope * stored + intercept``.
+    slope, intercept
+        Scale of the stored numbers.
+
+    Returns
+    -------
+    Volume
+        One image or a stack.
+
+    Raises
+    ------
+    MissingPackageError
+        If tifffile is not installed.
+    DataError
+        If a file cannot be read, or the pages differ in shape.
+    """
+    tifffile = optional("tifffile", "tifffile", "reading TIFF")
+    source = Path(path)
+    files = [source] if source.is_file() else sorted(source.glob("*.tif*"), key=_natural)
+    if not files:
+        raise DataError(f"{path} is neither a TIFF file nor a folder with some")
+    pages = []
+    for file in files:
+        try:
+            pages.append(np.asarray(tifffile.imread(file)))
+        except (OSError, ValueError, tifffile.TiffFileError) as error:
+            raise DataError(f"cannot read {file}: {error}; the file is damaged or no TIFF") from error
+        if pages[-1].shape != pages[0].shape or pages[-1].ndim not in (2, 3):
+            raise DataError(
+                f"{file} has shape {pages[-1].shape}, {files[0]} {pages[0].shape}; expected grey images alike"
+            )
+    stored = pages[0] if len(pages) == 1 else np.concatenate([np.atleast_3d(p.T).T for p in pages])
+    values = torch.from_numpy(stored.astype(np.float32) * np.float32(slope) + np.float32(intercept))
+    return Volume(values, Grid(tuple(values.shape), voxel), unit, {"file": source.name, "files": len(files)})
+
+
+def write_tiff(path: str | Path, volume: Volume, facts: Mapping[str, Any] | None = None) -> None:
+    """Write float32 pages; the description of the first holds unit, voxel size and provenance as JSON.
+
+    Parameters
+    ----------
+    path
+        ``.tif`` or ``.tiff``.
+    volume
+        Image or stack.
+    facts
+        What else the description should say.
+    """
+    tifffile = optional("tifffile", "tifffile", "writing TIFF")
+    text = json.dumps(
+        provenance(unit=volume.unit, voxel_mm=volume.grid.lengths, **dict(volume.facts), **(facts or {})), default=str
+    )
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, volume.values.float().numpy(), photometric="minisblack", description=text, metadata=None)
+    with atomic_write(path, "wb") as file:
+        file.write(buffer.getvalue())
+
+
+def _natural(path: Path) -> list[Any]:
+    """Sort ``a2`` before ``a10``."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
