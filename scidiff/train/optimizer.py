@@ -141,4 +141,6 @@ def load_optimizer(network: nn.Module, optimizer: torch.optim.Optimizer, tensors
                 "resume with the network that wrote the checkpoint"
             )
         parameter = parameters[name]
-        optimizer.state[parameter][entry] = value.to(parameter.device, copy=True)
+        # moments lie in memory like their parameter: the fused optimizer walks through both together
+        like = torch.empty_like(parameter, dtype=value.dtype) if value.shape == parameter.shape else None
+        optimizer.state[parameter][entry] = value.to(parameter.device, copy=True) if like is None else like.copy_(value)

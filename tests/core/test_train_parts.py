@@ -179,6 +179,34 @@ def test_optimizer_state_travels_by_name():
         load_optimizer(two, second, {"absent/exp_avg": torch.zeros(1)})
 
 
+def test_moments_come_back_in_the_memory_layout_of_their_weights():
+    """A fused step walks through weight and moments together; channels last is another walk than the file's."""
+    torch.manual_seed(0)
+    x = torch.randn(4, 3, 6, 6)
+    config = TrainConfig(steps=600)
+
+    def network():
+        torch.manual_seed(1)
+        return torch.nn.Conv2d(3, 5, 3).to(memory_format=torch.channels_last)
+
+    def step(net, optimizer):
+        optimizer.zero_grad()
+        net(x).square().mean().backward()
+        optimizer.step()
+
+    one, two = network(), network()
+    first, second = adamw(one, config), adamw(two, config)
+    for _ in range(3):
+        step(one, first)
+    two.load_state_dict(one.state_dict())
+    moments = optimizer_tensors(one, first)
+    stored = {name: value.clone(memory_format=torch.contiguous_format) for name, value in moments.items()}
+    load_optimizer(two, second, stored)
+    step(one, first)
+    step(two, second)
+    assert torch.equal(one.weight, two.weight) and torch.equal(one.bias, two.bias)
+
+
 @given(st.integers(0, 2**63), st.integers(1, 5))
 def test_seeds_of_a_run_never_repeat(seed, world):
     seeds = {draw_seed(seed, index, rank, world) for index in range(400) for rank in range(world)}

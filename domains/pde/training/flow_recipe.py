@@ -1,7 +1,8 @@
 """From simulated flows to a trained model file: the command that the bundled flow model comes from.
 
 ``scidiff pde train --recipe flow --out runs/flow`` simulates flows around random obstacles (kept in the folder of the
-run), fits the spectrum of the noise, and trains. The same command goes on with a run that was stopped.
+run), fits the spectrum of the noise, and trains. At the end the first noise is calibrated around the obstacles of the
+validation set. The same command goes on with a run that was stopped.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ import numpy as np
 from rich.progress import track
 
 from scidiff.errors import ConfigError, DataError
+from scidiff.io.checkpoint import load_model, save_model
 from scidiff.io.files import atomic_write
 from scidiff.train import Precision, TrainConfig, TrainResult
 from scidiff.train import train as run
 
+from ..flow_evaluation import FlowTruth, fit_noise_scale
+from ..flow_geometry import FlowGeometry
+from ..flow_model import load_flow
 from ..flow_network import flow_unet
 from ..flows import FlowLaw, flow_batches
 from .flow_data import FlowSet, fit_profile
@@ -27,6 +32,8 @@ __all__ = ["VALID_FIRST", "flow_set", "flow_task", "train_flow"]
 
 VALID_FIRST = 10**6
 """Number of the first geometry that is validated on."""
+
+_CALLS = 4
 
 
 def flow_set(
@@ -167,4 +174,17 @@ def train_flow(
         validate_every=1000,
         threads=threads,
     )
-    return run(task, config, folder, devices=devices, max_seconds=max_seconds)
+    result = run(task, config, folder, devices=devices, max_seconds=max_seconds)
+    if result.finished:
+        _calibrate(result.model, valid)
+    return result
+
+
+def _calibrate(path: Path, valid: FlowSet) -> None:
+    """Fit the factor of the first noise around the obstacles of the validation set, and write it on the card."""
+    tensors, card = load_model(path)
+    each = [valid.fields[valid.geometry == g] for g in range(len(valid.obstacles))]
+    truth = FlowTruth([FlowGeometry.around(mask) for mask in valid.obstacles], np.stack(each).astype(np.float64))
+    fitted = {"noise_scale": fit_noise_scale(load_flow(path), truth, _CALLS), "calls": _CALLS}
+    facts = {name: card[name] for name in ("weights", "task", "training", "validation")}
+    save_model(path, tensors, {**facts, "calibration": {**fitted, "geometries": len(each), "set": "validation"}})
