@@ -27,7 +27,7 @@ from scidiff.random import Noise
 from scidiff.sample.loop import Plan, Rule, run
 from scidiff.sample.model import Policy
 from scidiff.sample.state import RunState
-from scidiff.sample.table import TableRule
+from scidiff.sample.table import Table, TableRule
 from scidiff.sample.transform import Transform
 from scidiff.spaces import State
 
@@ -184,10 +184,7 @@ def guided(
     spread = None if table is None else table_spread(table)
     found = _on_oracle(process, rule, plan, tilt, particles, shape, seconds) if calibrate else None
     report = _report(state, tilt, particles, spread, found)
-    if tilt.stochastic and table is not None and table.order > 2:
-        text = f"the tilt draws noise, which '{table.name}' of order {table.order} enlarges; use a rule of order 1 or 2"
-        report = replace(report, warnings=(*report.warnings, text))
-    return report
+    return replace(report, warnings=(*report.warnings, *_noise_and_order(tilt, table)))
 
 
 def _on_oracle(
@@ -243,6 +240,12 @@ def _report(
         particles=particles,
     )
     return replace(found, warnings=tuple(_warnings(found)))
+
+
+def _noise_and_order(tilt: Tilt | DiscreteTilt, table: Table | None) -> list[str]:
+    if table is None or table.order <= 2 or not tilt.stochastic:
+        return []
+    return [f"the tilt draws noise, which '{table.name}' of order {table.order} enlarges; use a rule of order 1 or 2"]
 
 
 def _warnings(found: GuidedRun) -> list[str]:
