@@ -16,9 +16,12 @@ from scidiff.domain import Row
 from scidiff.random import Noise
 
 from .certificate import certify
+from .constraints.rows import constraint_rows
+from .flow_evaluation import flow_rows
 from .grids import MacGrid
 from .leray import leray, spectral_divergence, spectral_leray
 from .manufactured import darcy_error, poisson_fem_error, stokes_error
+from .models import load
 from .obstacles import disc
 from .problems import NAMES, problem
 from .problems.burgers import Burgers
@@ -48,6 +51,8 @@ def rows(fast: bool, seed: int) -> Iterator[Row]:
     yield from _truths(fast, seed)
     yield from _orders(fast)
     yield from _posteriors(fast, seed)
+    yield from constraint_rows(fast, seed)
+    yield from flow_rows(load("flow"), 2 if fast else 24, (4,) if fast else (1, 4, 20), seed)
 
 
 def _least(name: str, value: float, bar: float, note: str = "", **more: object) -> Row:
