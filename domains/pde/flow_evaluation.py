@@ -185,7 +185,8 @@ def flow_rows(model: FlowModel, geometries: int, calls: Sequence[int] = (1, 4, 2
         yield Row(f"{name}: seconds for a sample", value=report.seconds, bar=0.3, unit="s", **least)
         for ratio in report.ratios:
             if ratio.share >= _LEAST_SHARE:
-                interval = (ratio.low - 1, ratio.high - 1)
+                low, high = sorted((abs(ratio.low - 1), abs(ratio.high - 1)))
+                interval = (0.0 if ratio.low <= 1 <= ratio.high else low, high)
                 yield Row(
                     f"{name}: {ratio.name}, deviation", value=abs(ratio.value - 1), bar=_BAR, interval=interval, **least
                 )

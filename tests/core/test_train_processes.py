@@ -70,12 +70,11 @@ def test_two_processes_equal_one_with_both_batches(tmp_path):
     assert ranks[0]["steps"][1] < 12
     assert [rank["reason"] for rank in ranks] == ["another process stopped", "SIGTERM"]
 
-    one = Regression(mlp(torch.float64), 16)
-    single = train(one, CONFIG, tmp_path / "single")
-    states = {name: read_state(tmp_path / name) for name in ("whole", "parts")}
+    single = train(Regression(mlp(torch.float64), 16), CONFIG, tmp_path / "single")
+    states = {name: read_state(tmp_path / name) for name in ("whole", "parts", "single")}
     assert None not in states.values()
     whole, parts = states["whole"], states["parts"]
-    for name, value in one.network.state_dict().items():
+    for name, value in states["single"][1]["network"].items():
         torch.testing.assert_close(whole[1]["network"][name], value, rtol=0, atol=1e-10)
     for part, tensors in whole[1].items():
         assert all(torch.equal(parts[1][part][name], value) for name, value in tensors.items())
