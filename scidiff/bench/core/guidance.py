@@ -1,4 +1,4 @@
-"""Claims of guidance: posteriors of mixtures, tilts, constraints, finite sets, spread, and the way back by BDIA."""
+"""Claims of guidance: posteriors of mixtures, tilts, constraints, finite sets, and spread."""
 
 from __future__ import annotations
 
@@ -71,7 +71,6 @@ def claims() -> Iterator[Claim]:
     yield from _constraints()
     yield from _finite()
     yield from _spread()
-    yield from _bdia()
 
 
 def _posteriors() -> Iterator[Claim]:
@@ -261,27 +260,6 @@ def _spread() -> Iterator[Claim]:
             why="shown: variance of N(0, 1) data, by exact recursion",
             calls=_CALLS,
         )
-
-
-def _bdia() -> Iterator[Claim]:
-    yield Claim(
-        "BDIA 0.9, 50 steps/median error on Target A",
-        "consistent(1)",
-        lambda _seed: _there_and_back()[0],
-        truth=0,
-        tolerance=0.005,
-        why="Runge-Kutta; 0.005 is a tenth of the error of DDIM",
-        calls=50,
-    )
-    yield Claim(
-        "BDIA 0.9, 50 steps/median round trip",
-        "exact",
-        lambda _seed: _there_and_back()[1],
-        truth=0,
-        tolerance=1e-10,
-        why="round-off of |x| = 80 enlarged by 0.9^-49, and by the flow",
-        calls=99,
-    )
 
 
 def _there_and_back() -> tuple[float, float]:
