@@ -5,9 +5,10 @@ inner state ``y = x_0 + s n'`` of an independent noise and ``x`` together say of
 
     z = (x / tau^2 + y / s^2) / (1 / tau^2 + 1 / s^2)     at the noise     (1 / tau^2 + 1 / s^2)^(-1/2)
 
-so that ``E[x_0 | x_t, y] = D(z, noise)``: an inner probability flow in ``s`` from far above ``tau`` to 0 draws from
-``p(x_0 | x_t)``. It is a run of the one loop. In units of ``tau`` about the mean, ``y = m + tau w`` and ``s = tau u``,
-its schedule is the same at every time.
+so that ``E[x_0 | x_t, y] = D(z, noise)``: an inner probability flow in ``s`` from far above the spread of ``x_0`` given
+``x_t`` to far below it draws from ``p(x_0 | x_t)``. It is a run of the one loop. That spread is about ``omega``, with
+``1 / omega^2 = 1 / tau^2 + 1 / scale^2`` for data of standard deviation `scale`; in its units about the mean,
+``y = m + omega w`` and ``s = omega u``, the inner schedule is the same at every time.
 
 References
 ----------
@@ -79,20 +80,23 @@ class Glass:
     steps
         Network calls for one draw, the last one included.
     widest, finest
-        First and last noise of the inner flow in units of ``tau``; the last step leads to 0.
+        First and last noise of the inner flow in units of ``omega``; the last step leads to 0.
+    scale
+        Standard deviation of the data, which bounds ``omega``.
     """
 
     steps: int = 8
     widest: float = 30.0
     finest: float = 0.05
+    scale: float = 1.0
     label: ClassVar[str] = "consistent(2)"
     citation: ClassVar[str] = "arXiv:2509.25170"
 
     def __post_init__(self) -> None:
-        if self.steps < 2 or not 0 < self.finest < self.widest:
+        if self.steps < 2 or not 0 < self.finest < self.widest or not self.scale > 0:
             raise ConfigError(
-                f"steps is {self.steps} from {self.widest} to {self.finest}; expected 2 steps or more, and "
-                "0 < finest < widest"
+                f"steps is {self.steps} from {self.widest} to {self.finest} at scale {self.scale}; expected 2 steps or "
+                "more, 0 < finest < widest, and scale > 0"
             )
 
     def __call__(self, m: Tensor, state: RunState, evaluation: Evaluation, count: int) -> tuple[Tensor, RunState]:
@@ -102,21 +106,22 @@ class Glass:
         tau = outer.schedule.sigma(t) / outer.schedule.alpha(t)
         clean = tau == 0
         tau = torch.where(clean, 1.0, tau)
+        omega = tau * self.scale / (tau**2 + self.scale**2).sqrt()
         x = state.x.double() / outer.schedule.alpha(t)
         ladder = VESchedule(sigma_min=self.finest, sigma_max=self.widest)
 
         def inner(w: Tensor, time: Tensor, condition: Any) -> Tensor:
             u2 = ladder.sigma(time) ** 2
-            y, wide = m + tau * w.reshape(count, *x.shape), u2.reshape(count, *x.shape)
+            y, wide = m + omega * w.reshape(count, *x.shape), (omega / tau) ** 2 * u2.reshape(count, *x.shape)
             z = (x * wide + y) / (1 + wide)
             level = tau * (wide / (1 + wide)).sqrt()
             at = torch.where(clean, 0.0, outer.schedule.t(-level.log()))
             x0, _ = evaluation.model.at(state, outer.schedule.alpha(at) * torch.where(clean, x, z), at)
-            return ((x0.double() - m) / tau).reshape(w.shape)
+            return ((x0.double() - m) / omega).reshape(w.shape)
 
         start = state.noise.normal((count, *x.shape[1:]), step=state.i, stream="glass").transpose(0, 1).to(x)
         rule = TableRule(unipc(ladder, log_snr_grid(ladder, self.steps, floor=self.finest), order=2))
         begin = RunState.at(self.widest * space.project(start).flatten(0, 1), 1.0, Noise.range(0, count * len(state)))
         end = run(Denoiser(inner, Kind.MEAN), GaussianProcess(space, ladder), rule, rule.plan, state=begin)
         w = end.x.reshape(count, *x.shape)
-        return torch.where(clean, x, m + tau * w), state.book(count * rule.table.steps)
+        return torch.where(clean, x, m + omega * w), state.book(count * rule.table.steps)

@@ -7,7 +7,7 @@ samples. Where modes lie apart the floor is mostly the scatter of their weights,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -49,6 +49,14 @@ class GuidedPosterior:
     narrow: float
     wide: float
     y: tuple[float, ...]
+
+    @classmethod
+    def drawn(cls, dim: int, seed: int) -> GuidedPosterior:
+        """Return a posterior whose data were drawn: a point of the mixture, measured."""
+        blank = cls(dim, seed, 0.4, 0.8, (0.0,) * (1 if dim == 2 else 2))
+        x = blank.prior.draw(Noise.range(seed, 1))[0]
+        noise = Noise.range(seed, 1).normal((len(blank.matrix),), step=0, stream="y")[0]
+        return replace(blank, y=tuple((blank.matrix @ x + _SD * noise).tolist()))
 
     @cached_property
     def prior(self) -> GaussianMixture:
@@ -94,9 +102,5 @@ class GuidedPosterior:
         return sliced_wasserstein(x, exact) / float(np.mean(floors))
 
 
-POSTERIORS = {
-    "d = 2": GuidedPosterior(2, 3, 0.4, 0.8, (-2.0,)),
-    "d = 5": GuidedPosterior(5, 2, 0.4, 0.8, (0.3, 0.7)),
-    "d = 10": GuidedPosterior(10, 2, 0.4, 0.8, (2.6, -0.4)),
-}
-"""Target B in two dimensions with spread and data of its own, and two of more; several modes in each posterior."""
+POSTERIORS = {f"d = {dim}": GuidedPosterior.drawn(dim, 21) for dim in (2, 5, 10)}
+"""Posteriors whose means, deviations and data are all drawn from one seed: nothing is chosen."""
