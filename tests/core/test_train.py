@@ -189,7 +189,15 @@ def test_signal_handlers_are_given_back(tmp_path, capsys):
     assert "stopped at step 4 of 20 (SIGTERM)" in capsys.readouterr().err
 
 
-def test_a_second_signal_ends_the_run_at_once(tmp_path):
+@pytest.fixture
+def interrupts():
+    """Interrupts as in a foreground process, even where the test run was told to ignore them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_signal_ends_the_run_at_once(tmp_path, interrupts):
     def twice(step: int) -> None:
         if step == 8:
             signal.raise_signal(signal.SIGINT)
