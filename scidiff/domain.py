@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -26,7 +27,7 @@ from typing import Any, Protocol
 
 from scidiff.errors import ConfigError
 
-__all__ = ["DataSet", "DemoSection", "Domain", "Picture", "Row", "deferred", "resolve"]
+__all__ = ["DataSet", "DemoSection", "Domain", "Picture", "Row", "deferred", "lazy", "resolve"]
 
 _LABEL = re.compile(r"exact|biased|measured|quoted|consistent\(\d+(\.\d+)?\)")
 
@@ -54,6 +55,33 @@ def resolve(target: str) -> Any:
         return getattr(import_module(module), attribute)
     except AttributeError as error:
         raise ImportError(f"'{target}' cannot be loaded: {error}; expected 'module:attribute'") from error
+
+
+def lazy(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """Make the ``__getattr__`` of a package whose names load when they are first used.
+
+    Parameters
+    ----------
+    package
+        ``__name__`` of the package.
+    homes
+        Submodule of each public name.
+
+    Returns
+    -------
+    Callable
+        Finds a name, and keeps it in the package.
+    """
+
+    def find(name: str) -> Any:
+        module = sys.modules[package]
+        if name not in homes:
+            raise AttributeError(f"module '{package}' has no attribute '{name}'; it has {', '.join(module.__all__)}")
+        value = getattr(import_module(f".{homes[name]}", package), name)
+        setattr(module, name, value)
+        return value
+
+    return find
 
 
 def deferred(target: str) -> Callable[..., Any]:

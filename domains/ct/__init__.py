@@ -8,11 +8,10 @@ image.chi2                                  # 1: the image explains the data, an
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from scidiff.domain import Domain, deferred
+from scidiff.domain import Domain, deferred, lazy
 
 if TYPE_CHECKING:
     from .classical import METHODS as METHODS
@@ -71,10 +70,4 @@ DOMAIN = Domain(
     bench_rows=deferred("scidiff.domains.ct.benchmark:rows"),
 )
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'; it has {', '.join(__all__)}")
-    value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy(__name__, _LAZY)

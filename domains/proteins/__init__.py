@@ -9,11 +9,10 @@ proteins.write("trimer.cif", trimer)
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from scidiff.domain import Domain, deferred
+from scidiff.domain import Domain, deferred, lazy
 
 if TYPE_CHECKING:
     from .chains import Chains as Chains
@@ -70,10 +69,4 @@ DOMAIN = Domain(
     bench_rows=deferred("scidiff.domains.proteins.benchmark:rows"),
 )
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'; it has {', '.join(__all__)}")
-    value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy(__name__, _LAZY)

@@ -31,7 +31,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -39,11 +39,11 @@ from torch import Tensor
 from scidiff.denoise.enumerated import Enumerated
 from scidiff.errors import ConfigError
 from scidiff.guidance.discrete_draws import SiteDraws, all_states, joint_log_weights
-from scidiff.guidance.reward import Reward, evaluate_reward, mark_failed, reward_gradient, reward_name
+from scidiff.guidance.reward import Reward, evaluate_reward, mark_failed, reward_gradient
+from scidiff.guidance.tilt import BaseTilt
 from scidiff.process.discrete import DiscreteProcess
 from scidiff.sample.model import Evaluation
 from scidiff.sample.state import RunState
-from scidiff.sample.transform import Transform
 
 __all__ = [
     "Differences",
@@ -101,7 +101,7 @@ class SiteEstimator(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class DiscreteTilt(Transform):
+class DiscreteTilt(BaseTilt):
     """Guide a discrete process towards large rewards.
 
     Records ``tilt/log_h``, and ``tilt/shift``, the total variation of the change, summed over the sites.
@@ -121,16 +121,6 @@ class DiscreteTilt(Transform):
     estimator: SiteEstimator
     guide: bool = True
 
-    @property
-    def stochastic(self) -> bool:
-        """As the estimator says."""
-        return self.estimator.stochastic
-
-    @property
-    def label(self) -> str:
-        """As the estimator says."""
-        return self.estimator.label
-
     def __call__(self, m: Tensor, state: RunState, evaluation: Evaluation) -> tuple[Tensor, RunState]:
         """Return the tilted prediction; that of the network where the reward failed."""
         process = evaluation.model.process
@@ -149,11 +139,6 @@ class DiscreteTilt(Transform):
         state = mark_failed(state, self.reward, bad).record("tilt/shift", moved)
         state = state.record("tilt/log_h", torch.where(bad, -torch.inf, estimate.log_h))
         return (tilted if self.guide else m), state
-
-    def close(self, process: Any, state: RunState) -> RunState:
-        """Record the reward of the samples."""
-        values = self.reward(state.x)
-        return state.record(f"reward/{reward_name(self.reward)}", values.double())
 
 
 @dataclass(frozen=True, eq=False)

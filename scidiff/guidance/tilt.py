@@ -12,7 +12,7 @@ not exact, and each says so in its label. Rewards are log-likelihoods for a post
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -74,7 +74,38 @@ class Estimator(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Tilt(Transform):
+class BaseTilt(Transform):
+    """What tilts of all processes share.
+
+    Parameters
+    ----------
+    reward, estimator, guide
+        See `Tilt` and `scidiff.guidance.discrete.DiscreteTilt`.
+    """
+
+    reward: Reward
+    estimator: Any
+    guide: bool = True
+
+    @property
+    def stochastic(self) -> bool:
+        """As the estimator says."""
+        return self.estimator.stochastic
+
+    @property
+    def label(self) -> str:
+        """As the estimator says."""
+        return self.estimator.label
+
+    def close(self, process: object, state: RunState) -> RunState:
+        """Record the reward of the samples, NaN for those that it fails, which are marked."""
+        values, bad = evaluate_reward(self.reward, state.x)
+        state = mark_failed(state, self.reward, bad)
+        return state.record(f"reward/{reward_name(self.reward)}", torch.where(bad, torch.nan, values))
+
+
+@dataclass(frozen=True, eq=False)
+class Tilt(BaseTilt):
     """Guide towards large rewards, or to a posterior.
 
     Records ``tilt/log_h`` where the estimator has it, and ``tilt/shift``, the norm of the shift.
@@ -99,16 +130,6 @@ class Tilt(Transform):
         """As the estimator says."""
         return self.estimator.gradient
 
-    @property
-    def stochastic(self) -> bool:
-        """As the estimator says."""
-        return self.estimator.stochastic
-
-    @property
-    def label(self) -> str:
-        """As the estimator says."""
-        return self.estimator.label
-
     def __call__(self, m: Tensor, state: RunState, evaluation: Evaluation) -> tuple[Tensor, RunState]:
         """Return the tilted prediction."""
         process = evaluation.model.process
@@ -131,9 +152,3 @@ class Tilt(Transform):
         if estimate.log_h is not None:
             state = state.record("tilt/log_h", torch.where(bad, -torch.inf, estimate.log_h))
         return (m + shift if self.guide else m), state
-
-    def close(self, process: object, state: RunState) -> RunState:
-        """Record the reward of the samples, NaN for those that it fails, which are marked."""
-        values, bad = evaluate_reward(self.reward, state.x)
-        state = mark_failed(state, self.reward, bad)
-        return state.record(f"reward/{reward_name(self.reward)}", torch.where(bad, torch.nan, values))

@@ -249,3 +249,15 @@ def test_what_discrete_tilts_refuse():
         SiteMoves(object(), Grid(uniform_grid(3)))
     with pytest.raises(ConfigError, match="expected a TableRule, or Moves"):
         Particles(DiscreteTilt(pairs, Factorised()), Ancestral(), 4)
+
+
+def test_a_reward_that_fails_at_the_end_marks_its_samples_on_finite_sets_too():
+    chain = CHAINS["mask"]
+
+    def odd(x0):
+        return torch.where(torch.arange(len(x0)) % 2 == 0, 0.0, torch.nan)
+
+    state = RunState.at(torch.zeros(4, 4, dtype=torch.int64), 0.0, Noise.range(0, 4))
+    after = DiscreteTilt(odd, Enumeration(chain.oracle)).close(chain.process, state)
+    assert after.records["failed/odd"].tolist() == [False, True, False, True]
+    assert after.records["reward/odd"].isnan().tolist() == [False, True, False, True]

@@ -10,8 +10,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from scidiff.domain import lazy
 
 if TYPE_CHECKING:
     from .model import ConformerModel as ConformerModel
@@ -23,10 +24,4 @@ __all__ = ["ConformerModel", "ConformerSamples", "load", "train"]
 
 _LAZY = {"ConformerModel": "model", "ConformerSamples": "model", "load": "model", "train": "recipe"}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'; it has {', '.join(__all__)}")
-    value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy(__name__, _LAZY)

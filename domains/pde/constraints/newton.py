@@ -130,18 +130,18 @@ def _search(
     constraint: Constraint, y: Tensor, target: Tensor, h: Tensor, size: Tensor, moving: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Go from `y` towards `target` as far as ``|h|`` falls, halving the way; fields that cannot stay."""
-    todo, step = moving & target.flatten(1).isfinite().all(1), 1.0
+    trying, step = moving & target.flatten(1).isfinite().all(1), 1.0
     moved = torch.zeros_like(moving)
     before = h.norm(dim=1)
     for _ in range(_HALVINGS):
-        if not bool(todo.any()):
+        if not bool(trying.any()):
             break
-        trial = torch.where(_wide(todo, y), y + step * (target - y), y)
+        trial = torch.where(_wide(trying, y), y + step * (target - y), y)
         value = constraint.residual(trial)
-        better = todo & (value.norm(dim=1) <= (1 - _DECREASE * step) * before)
+        better = trying & (value.norm(dim=1) <= (1 - _DECREASE * step) * before)
         y = torch.where(_wide(better, y), trial, y)
         h = torch.where(better.unsqueeze(1), value, h)
-        moved, todo, step = moved | better, todo & ~better, step / 2
+        moved, trying, step = moved | better, trying & ~better, step / 2
     return y, h, torch.where(size.isfinite(), h.abs().amax(1), size), moved
 
 
