@@ -16,17 +16,14 @@ lint: .venv/.stamp
 	$(BIN)/basedpyright
 
 docs: .venv/.stamp
-	$(BIN)/python -W 'ignore:The module specification' -m pdoc --docformat numpy --math --output-directory build/docs $$(find scidiff domains/*/ -name '*.py' \
-		! -name __main__.py | sed -e 's|/__init__||; s|\.py$$||; s|//*|.|g; s|^domains|scidiff.domains|' | sort)
-	cd build/docs && { echo '<!doctype html><meta charset="utf-8"><title>scidiff</title><h1>Modules of scidiff</h1><ul>'; \
-		find scidiff* -name '*.html' | sort | sed 's|\(.*\)\.html|<li><a href="&">\1</a>|'; } > index.html
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -d build/doctrees docs build/docs
 	@echo build/docs/index.html
 
 figures: .venv/.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/figures.py
 
 clean:
-	rm -rf .venv build dist demo *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist demo docs/api *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find scidiff domains tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.stamp: requirements.lock pyproject.toml

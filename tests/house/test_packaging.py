@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -63,11 +64,7 @@ def test_the_lock_pins_every_requirement_above_its_floor():
     pinned = dict(line.split("==") for line in LOCK)
     pinned = {re.sub("[-_.]+", "-", name).lower(): version for name, version in pinned.items()}
     project = PROJECT["project"]
-    wanted = [
-        *project["dependencies"],
-        *project["optional-dependencies"]["dev"],
-        *project["optional-dependencies"]["docs"],
-    ]
+    wanted = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
     for requirement in map(Requirement, wanted):
         name = re.sub("[-_.]+", "-", requirement.name).lower()
         assert name in pinned, f"{name} is not in requirements.lock"

@@ -1,7 +1,8 @@
 """A list of keys as a text file that proves its content.
 
-The first line is ``# `` and one JSON object with the provenance and the SHA-256 of the lines after it; then comes one
-key a line. The file is written atomically and refused when its lines do not have the hash that its header states.
+The first line is ``#``, a space and one JSON object with the provenance and the SHA-256 of the lines after it; then
+comes one key a line. The file is written atomically and refused when its lines do not have the hash that its header
+states.
 """
 
 from __future__ import annotations
