@@ -1,4 +1,4 @@
-"""The command line: ``scidiff demo | doctor | data | bench`` and one group of commands for each domain.
+"""The command line: ``scidiff demo | doctor | data | bench | campaign`` and one group of commands for each domain.
 
 The groups of the domains are known by name from the registry and imported only when one of their commands is called.
 A command fails with one line on standard error. Exit codes: 0 done; 1 a check failed, or an error of the program; 2 bad
@@ -40,6 +40,19 @@ Fast = Annotated[bool, typer.Option("--fast", help="Only the part of at most 90 
 Json = Annotated[Path | None, typer.Option("--json", help="Write one JSON object to this file; '-' prints it.")]
 
 
+class CampaignCommands(TyperCommand):
+    """The commands of campaigns, imported when one of them is called."""
+
+    def __init__(self) -> None:
+        super().__init__(name="campaign", help="Batch design campaigns: run, stop, go on, select, export.")
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Hand the arguments to the real group."""
+        from scidiff.campaign.cli import app as commands
+
+        return get_group(commands).make_context(info_name, args, parent=parent, **extra)
+
+
 class DomainCommands(TyperCommand):
     """The commands of one domain, imported when one of them is called.
 
@@ -73,6 +86,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     try:
         root = get_group(app)
+        root.add_command(CampaignCommands())
         for entry in domains().values():
             root.add_command(DomainCommands(entry))
         result = root.main(args, prog_name="scidiff", standalone_mode=False)
@@ -147,14 +161,19 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
 
 @app.command()
 def bench(
-    suite: Annotated[str, typer.Argument(help="Name of the suite: core, or that of a domain.")],
+    suite: Annotated[str, typer.Argument(help="Name of the suite: core, or that of a domain; or 'compare'.")],
+    reports: Annotated[list[Path] | None, typer.Argument(help="With 'compare': an older and a newer report.")] = None,
     fast: Fast = False,
     seed: Seed = 0,
     to_json: Json = None,
 ) -> int:
-    """Run a benchmark suite; the exit code is 1 when a row misses its bar."""
+    """Run a benchmark suite, or compare two reports; the exit code is 1 when a row misses its bar or got worse."""
     from scidiff.bench import render, run
 
+    if suite == "compare":
+        return _compare(reports or [], to_json)
+    if reports:
+        raise ConfigError(f"'{reports[0]}' came after suite '{suite}'; reports are compared by 'scidiff bench compare'")
     with _console().status(suite) as status:
         report = run(suite, fast, seed, on_row=lambda row: status.update(f"{suite}: {row.name} {row.value:.4g}"))
     if to_json == Path("-"):
@@ -167,6 +186,25 @@ def bench(
         with atomic_write(to_json) as file:
             json.dump(report.as_json(), file, indent=2, allow_nan=False)
     return 0 if report.passed else 1
+
+
+def _compare(reports: list[Path], to_json: Path | None) -> int:
+    """Show what changed between two reports beyond its interval."""
+    from scidiff.bench.compare import compare, read_report, render_comparison
+
+    if len(reports) != 2:
+        raise ConfigError(f"{len(reports)} reports came; expected two files, the older one first")
+    found = compare(*map(read_report, reports))
+    if to_json == Path("-"):
+        print(json.dumps(found.as_json(), indent=2, allow_nan=False))
+        return 1 if found.worse else 0
+    _print(render_comparison(found), *found.remarks)
+    if to_json is not None:
+        from scidiff.io.files import atomic_write
+
+        with atomic_write(to_json) as file:
+            json.dump(found.as_json(), file, indent=2, allow_nan=False)
+    return 1 if found.worse else 0
 
 
 @data.command("list")

@@ -19,15 +19,26 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
 from scidiff.errors import ConfigError
 
-__all__ = ["DataSet", "DemoSection", "Domain", "Picture", "Row", "deferred", "lazy", "resolve"]
+__all__ = [
+    "CampaignAdapter",
+    "Candidates",
+    "DataSet",
+    "DemoSection",
+    "Domain",
+    "Picture",
+    "Row",
+    "deferred",
+    "lazy",
+    "resolve",
+]
 
 _LABEL = re.compile(r"exact|biased|measured|quoted|consistent\(\d+(\.\d+)?\)")
 
@@ -240,6 +251,83 @@ class DataSet(Protocol):
 
 
 @dataclass(frozen=True)
+class Candidates:
+    """Samples that a campaign asked for, as columns of equal length.
+
+    Parameters
+    ----------
+    status
+        ``"ok"`` for a good sample, else the name of what it is, as of `scidiff.sample.samples.Status`.
+    reason
+        One line for each sample; empty for a good one.
+    columns
+        Values by name: texts, numbers, truths, or one NumPy array for each sample; None where there is no value. A
+        name is in lower case and the same for every call of one campaign, and so is the type of its values.
+    """
+
+    status: Sequence[str]
+    reason: Sequence[str]
+    columns: Mapping[str, Sequence[Any]]
+
+    def __len__(self) -> int:
+        return len(self.status)
+
+
+def _no_features(columns: Mapping[str, Sequence[Any]]) -> Any:
+    return None
+
+
+@dataclass(frozen=True)
+class CampaignAdapter:
+    """What a domain does in a campaign; the attribute that `Domain.campaign` names.
+
+    Every function is deterministic: what it returns depends on its arguments alone, and the sample of an index on the
+    seed, the index, the condition and the number of steps.
+
+    Parameters
+    ----------
+    fingerprint
+        ``fingerprint(model)`` is the SHA-256 of the model, or a text that names what is used in its place; it raises
+        `UnknownNameError` for a model that does not exist.
+    load
+        ``load(model, device)`` makes what `sample` needs; it is called once in each worker.
+    sample
+        ``sample(loaded, condition, indices, steps, seed)`` makes the samples of a range of indices.
+    conditions
+        Parameters of a condition by name, each with ``check(model, value)``, which raises a `ScidiffError` for a value
+        of no use, and returns the SHA-256 of a file that the value names, else None.
+    required
+        Names that no condition may leave out.
+    scores
+        Functions by name: ``score(columns, **parameters)`` takes the columns of good samples and returns one number, or
+        None, for each. It is called once without rows, so that it can refuse parameters.
+    features
+        ``features(columns)`` gives each good sample a row by which two are compared: packed bits (uint8, Tanimoto
+        similarity) or numbers (float32, Euclidean distance); None where the domain has no such thing.
+    key
+        Column in which two samples that are the same agree; empty where there is none.
+    group
+        Column of families, e.g. scaffolds; empty where there is none.
+    writers
+        Functions by file ending: ``write(path, rows, provenance)`` takes rows, each a mapping from column to value, one
+        after the other.
+    """
+
+    fingerprint: Callable[[str], str]
+    load: Callable[[str, str], Any]
+    sample: Callable[[Any, Mapping[str, Any], range, int, int], Candidates]
+    conditions: Mapping[str, Callable[[str, Any], str | None]] = field(default_factory=dict)
+    required: tuple[str, ...] = ()
+    scores: Mapping[str, Callable[..., Sequence[float | None]]] = field(default_factory=dict)
+    features: Callable[[Mapping[str, Sequence[Any]]], Any] = _no_features
+    key: str = ""
+    group: str = ""
+    writers: Mapping[str, Callable[[Path, Iterator[Mapping[str, Any]], Mapping[str, Any]], None]] = field(
+        default_factory=dict
+    )
+
+
+@dataclass(frozen=True)
 class Domain:
     """One science.
 
@@ -261,6 +349,8 @@ class Domain:
         Import string of the mapping from name to `DataSet`; empty where there is none.
     protocol
         Version of the benchmark protocol; it changes whenever numbers stop being comparable.
+    campaign
+        Import string of the `CampaignAdapter`; empty where the domain takes no part in campaigns.
     """
 
     name: str
@@ -271,6 +361,7 @@ class Domain:
     bench_rows: Callable[[bool, int], Iterator[Row]]
     datasets: str = ""
     protocol: str = "1"
+    campaign: str = ""
 
     @property
     def models(self) -> tuple[Path, ...]:
@@ -290,3 +381,15 @@ class Domain:
     def load_datasets(self) -> Mapping[str, DataSet]:
         """Import the mapping of data sets."""
         return resolve(self.datasets) if self.datasets else {}
+
+    def load_campaign(self) -> CampaignAdapter:
+        """Import the adapter of campaigns.
+
+        Raises
+        ------
+        ConfigError
+            If the domain takes no part in campaigns.
+        """
+        if not self.campaign:
+            raise ConfigError(f"domain '{self.name}' declares no campaign adapter; choose another domain")
+        return resolve(self.campaign)

@@ -43,6 +43,7 @@ DOMAIN = Domain(
     datasets="scidiff.domains.molecules.data:DATASETS",
     demo=deferred("scidiff.domains.molecules.demo:demo"),
     bench_rows=deferred("scidiff.domains.molecules.benchmark:rows"),
+    campaign="scidiff.domains.molecules.campaign:ADAPTER",
 )
 
 __getattr__ = lazy(__name__, _LAZY)

@@ -25,22 +25,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from scidiff.errors import ConfigError
-from scidiff.guidance.discrete import DiscreteTilt
 from scidiff.guidance.moves import Moves, TableMoves
 from scidiff.guidance.reward import evaluate_reward, mark_failed
-from scidiff.guidance.tilt import Tilt
+from scidiff.guidance.tilt import BaseTilt
 from scidiff.random import Noise
 from scidiff.sample.model import Evaluation
 from scidiff.sample.state import RunState
 from scidiff.sample.table import TableRule
 from scidiff.sample.transform import Transform
+from scidiff.spaces import state_map
 
 __all__ = ["Particles", "effective_size", "systematic"]
 
@@ -66,7 +66,7 @@ class Particles(Transform):
         Share of `size` below which the effective size makes a group resample.
     """
 
-    tilt: Tilt | DiscreteTilt
+    tilt: BaseTilt
     rule: TableRule | Moves
     size: int
     threshold: float = 0.5
@@ -84,7 +84,7 @@ class Particles(Transform):
         """How the moves of the rule are weighed."""
         return TableMoves(self.rule) if isinstance(self.rule, TableRule) else self.rule
 
-    def __call__(self, m: Tensor, state: RunState, evaluation: Evaluation) -> tuple[Tensor, RunState]:
+    def __call__(self, m: Any, state: RunState, evaluation: Evaluation) -> tuple[Any, RunState]:
         """Weigh by what the move before and the present twist say, and resample where it is due."""
         if len(state) % self.size:
             raise ConfigError(f"{len(state)} rows came for groups of {self.size}; a batch holds whole groups")
@@ -141,7 +141,7 @@ class Particles(Transform):
             gain = torch.where(before > -torch.inf, log_h - before + state.records["particles/log_ratio"], -torch.inf)
         return replace(state, log_w=state.log_w + gain.to(state.log_w)).record("particles/log_h", log_h)
 
-    def _resample(self, m: Tensor, raw: Tensor, state: RunState) -> tuple[Tensor, Tensor, RunState]:
+    def _resample(self, m: Any, raw: Any, state: RunState) -> tuple[Any, Any, RunState]:
         log_w = state.log_w.reshape(-1, self.size)
         alive = log_w.amax(1) > -math.inf
         due = alive & (effective_size(log_w) < self.threshold * self.size)
@@ -159,7 +159,7 @@ class Particles(Transform):
         folded = state.noise.fold(state.i).samples
         names = np.where(each.numpy(), folded, state.noise.samples)
         state = replace(state, noise=replace(state.noise, samples=names))
-        return m[index], raw[index], state
+        return *(state_map(lambda part: part[index], each) for each in (m, raw)), state
 
 
 def effective_size(log_w: Tensor) -> Tensor:

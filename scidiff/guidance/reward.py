@@ -10,17 +10,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from scidiff.errors import ConfigError, ShapeError
 from scidiff.sample.state import RunState
+from scidiff.spaces import State, first
 from scidiff.spaces.linear import LinearOperator
 
 __all__ = ["GaussianLikelihood", "Reward", "evaluate_reward", "mark_failed", "reward_gradient", "reward_name"]
 
-Reward = Callable[[Tensor], Tensor]
+Reward = Callable[[Any], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,7 @@ class GaussianLikelihood:
 
     def __post_init__(self) -> None:
         shape = tuple(self.operator.range)
-        y, sd = torch.as_tensor(self.y).double(), torch.as_tensor(self.sd).double()
+        y, sd = (torch.as_tensor(value, dtype=torch.float64) for value in (self.y, self.sd))
         if tuple(y.shape) != shape and tuple(y.shape[1:]) != shape:
             raise ShapeError(f"y has shape {tuple(y.shape)}; expected {shape} or (batch, *{shape})")
         if tuple(sd.shape) not in ((), shape) or not bool((sd > 0).all() and sd.isfinite().all()):
@@ -86,7 +88,7 @@ def reward_name(reward: Reward) -> str:
     return getattr(reward, "__name__", type(reward).__name__)
 
 
-def evaluate_reward(reward: Reward, x0: Tensor) -> tuple[Tensor, Tensor]:
+def evaluate_reward(reward: Reward, x0: State) -> tuple[Tensor, Tensor]:
     """Evaluate a reward and check what comes back.
 
     Parameters
@@ -94,7 +96,7 @@ def evaluate_reward(reward: Reward, x0: Tensor) -> tuple[Tensor, Tensor]:
     reward
         The reward.
     x0
-        Clean states, shape ``(*draws, batch, *event)`` with at most one axis of draws.
+        Clean states, batch first: a tensor, or one for each factor.
 
     Returns
     -------
@@ -106,10 +108,10 @@ def evaluate_reward(reward: Reward, x0: Tensor) -> tuple[Tensor, Tensor]:
     ShapeError
         If the reward is not one real number for each state.
     """
-    values = reward(x0)
-    if not isinstance(values, Tensor) or tuple(values.shape) != (len(x0),) or values.is_complex():
+    values, count = reward(x0), len(first(x0))
+    if not isinstance(values, Tensor) or tuple(values.shape) != (count,) or values.is_complex():
         got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-        raise ShapeError(f"reward '{reward_name(reward)}' returned {got}; expected ({len(x0)},), one number per state")
+        raise ShapeError(f"reward '{reward_name(reward)}' returned {got}; expected ({count},), one number per state")
     values = values.double()
     bad = values.isnan() | (values == math.inf)
     return torch.where(bad, 0.0, values), bad

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scidiff.domain import DemoSection, Domain, Row
+from scidiff.domain import CampaignAdapter, DemoSection, Domain, Row
 from scidiff.testing.require import require
 
 __all__ = ["check_bench", "check_demo", "check_domain"]
@@ -39,6 +39,13 @@ def check_domain(domain: Domain) -> None:
     for name, one in domain.load_datasets().items():
         for attribute in ("title", "size", "source", "licence", "get"):
             require(hasattr(one, attribute), f"data set '{name}' lacks '{attribute}'")
+    if domain.campaign:
+        adapter = domain.load_campaign()
+        require(
+            isinstance(adapter, CampaignAdapter), f"'{domain.campaign}' is a {type(adapter).__name__}, not an adapter"
+        )
+        require(set(adapter.required) <= set(adapter.conditions), "a required parameter of a condition is not known")
+        require(all(ending.startswith(".") for ending in adapter.writers), "the ending of a writer has no dot")
     for path in domain.models:
         require(card_path(path).is_file(), f"model '{path.name}' has no card '{card_path(path).name}' beside it")
 

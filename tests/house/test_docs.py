@@ -16,7 +16,7 @@ IMAGE = re.compile(r"!\[[^\]]+\]\(([^)]+)\)")
 LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)]*)?\)")
 CORE = re.compile(r"<!-- core: begin -->\n(.*?)<!-- core: end -->", re.DOTALL)
 LARGEST = 120_000
-PAGES = {"geometry.md": 8, "guidance.md": 7, "sampling.md": 7, "testing.md": 5, "training.md": 7}
+PAGES = {"campaigns.md": 6, "geometry.md": 8, "guidance.md": 7, "sampling.md": 7, "testing.md": 5, "training.md": 7}
 """Pages with code, and the least number of blocks that each has."""
 
 

@@ -29,6 +29,11 @@ HEAVY = {
     "lightning_fabric",
     "fcd_torch",
     "pandas",
+    "dask",
+    "distributed",
+    "duckdb",
+    "pyarrow",
+    "pydantic",
 }
 
 
