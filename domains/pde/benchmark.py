@@ -16,18 +16,21 @@ from scidiff.domain import Row
 from scidiff.random import Noise
 
 from .certificate import certify
+from .constraints.family_rows import family_rows
 from .constraints.rows import constraint_rows
+from .darcy.rows import rows as darcy_rows
 from .flow_evaluation import flow_rows
 from .grids import MacGrid
 from .leray import leray, spectral_divergence, spectral_leray
-from .manufactured import darcy_error, poisson_fem_error, stokes_error
+from .manufactured import darcy_error, elasticity_error, poisson_fem_error, stokes_error
+from .mesh_rows import mesh_rows
 from .models import load
 from .obstacles import disc
+from .posterior_rows import posterior_rows
 from .problems import NAMES, problem
 from .problems.burgers import Burgers
-from .problems.poisson import Helmholtz, Poisson
 from .refinement import observed_orders
-from .sensors import random_sensors
+from .uncertainty_rows import uncertainty_rows
 
 __all__ = ["rows"]
 
@@ -40,8 +43,9 @@ _SMALL = {
     "darcy_wells": 32,
     "navier_stokes": 32,
     "kolmogorov": 32,
+    "porous_medium": 50,
+    "shallow_water": 32,
 }
-_SOURCE = "arXiv:2505.17004, its table for 500 sensors; here data are regenerated"
 
 
 def rows(fast: bool, seed: int) -> Iterator[Row]:
@@ -50,8 +54,12 @@ def rows(fast: bool, seed: int) -> Iterator[Row]:
     yield _cole_hopf(seed)
     yield from _truths(fast, seed)
     yield from _orders(fast)
-    yield from _posteriors(fast, seed)
+    yield from posterior_rows(fast, seed)
+    yield from uncertainty_rows(fast, seed)
+    yield from mesh_rows(fast, seed)
     yield from constraint_rows(fast, seed)
+    yield from family_rows(fast, seed)
+    yield from darcy_rows(fast, seed)
     yield from flow_rows(load("flow"), 2 if fast else 24, (4,) if fast else (1, 4, 20), seed)
 
 
@@ -129,47 +137,9 @@ def _orders(fast: bool) -> Iterator[Row]:
         ("Darcy, finite volumes", darcy_error, 2.0),
         ("Poisson, quadratic elements, L2", poisson_fem_error, 3.0),
         ("Stokes, Taylor-Hood, velocity, L2", stokes_error, 3.0),
+        ("elasticity, quadratic elements, L2", elasticity_error, 3.0),
     )
     for name, error, order in cases:
         found = observed_orders(error, sizes)[-1]
         note = f"manufactured solution, {sizes[-2]} to {sizes[-1]} cells along an axis; theory {order:g}"
         yield Row(f"order: {name}", f"consistent({order:g})", found, bar=order - 0.1, note=note)
-
-
-_QUOTED = {"poisson": {"inverse": 20.47, "forward": 1.99}, "helmholtz": {"inverse": 17.16, "forward": 2.13}}
-_BARS = {"poisson": {"inverse": 6.1, "forward": 1.65}, "helmholtz": {"inverse": 5.99, "forward": 1.83}}
-
-
-def _posteriors(fast: bool, seed: int) -> Iterator[Row]:
-    """Exact posterior means from 500 sensors at 128 x 128."""
-    fields, masks = (20, 1) if fast else (100, 4)
-    for one in (Poisson(128), Helmholtz(128)):
-        state = one.solve(one.draw(Noise.range(seed, fields)))
-        truth = {name: state[name].numpy() for name in ("f", "u")}
-        inner = np.zeros((128, 128), dtype=bool)
-        inner[1:-1, 1:-1] = True
-        errors: dict[str, list[float]] = {"inverse": [], "forward": []}
-        begun = time.perf_counter()
-        for mask in range(masks):
-            sensors = random_sensors((128, 128), 500, mask)
-            seen = sensors.inside(inner)
-            at = lambda field, where: field[:, where.index[:, 0], where.index[:, 1]]  # noqa: E731
-            guess, _ = one.gaussian.observe_solution(seen).mean(at(truth["u"], seen))
-            errors["inverse"].append(_percent(guess, truth["f"]))
-            used = sensors if one.name == "poisson" else seen
-            _, guess = one.gaussian.observe_input(used).mean(at(truth["f"], used))
-            errors["forward"].append(_percent(guess, truth["u"]))
-        seconds = time.perf_counter() - begun
-        for task, values in errors.items():
-            spread = f"sets of sensors: {', '.join(f'{value:.2f}' for value in values)}"
-            yield Row(
-                f"{one.name} {task}, exact posterior mean", "exact", float(np.mean(values)),
-                bar=_BARS[one.name][task], above=False, unit="%", calls=0, seconds=seconds,
-                baseline=_QUOTED[one.name][task], baseline_name="FunDPS, quoted",
-                note=f"500 sensors, 128 x 128, {fields} fields, mean relative L2; {spread}; quoted: {_SOURCE}",
-            )  # fmt: skip
-
-
-def _percent(guess: np.ndarray, truth: np.ndarray) -> float:
-    """Mean relative L2 error in per cent."""
-    return float(100 * np.mean(np.sqrt(((guess - truth) ** 2).sum((1, 2)) / (truth**2).sum((1, 2)))))

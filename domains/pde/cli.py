@@ -1,4 +1,4 @@
-"""Command line of the domain: ``scidiff pde problems | solve | sample | train``."""
+"""Command line of the domain: ``scidiff pde problems | solve | validate | sample | train``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .commands import problems, solve
+from .commands import problems, solve, validate
 from .flow_commands import sample
 
 __all__ = ["app"]
@@ -17,16 +17,18 @@ app = typer.Typer(no_args_is_help=True, help="Solutions of partial differential 
 
 app.command()(problems)
 app.command()(solve)
+app.command()(validate)
 app.command()(sample)
 
 
 @app.command()
 def train(
     out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on from it.")],
-    recipe: Annotated[str, typer.Option(help="What to train: flow.")] = "flow",
+    recipe: Annotated[str, typer.Option("--recipe", "--data", help="burgers, darcy, flow, flow-tune, heat.")] = "flow",
     steps: Annotated[int | None, typer.Option(help="Optimizer steps.", min=2)] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples per step and process.", min=2)] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak of the cosine schedule.")] = None,
+    start: Annotated[str | None, typer.Option(help="Model to go on from, for the recipes that do.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random draw.", min=0)] = 0,
     float32: Annotated[bool, typer.Option("--float32", help="Train in float32 instead of bf16.")] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads of each process.", min=1)] = None,
@@ -38,7 +40,7 @@ def train(
 
     from .training import recipe as named
 
-    chosen = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate}
+    chosen = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate, "start": start}
     result = named(recipe)(
         out,
         **{name: value for name, value in chosen.items() if value is not None},

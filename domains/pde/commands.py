@@ -1,15 +1,15 @@
-"""Commands that need no model: ``scidiff pde problems | solve``."""
+"""Commands that need no model: ``scidiff pde problems | solve | validate``."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-__all__ = ["problems", "solve"]
+__all__ = ["problems", "say", "solve", "validate"]
 
 
 def problems() -> None:
@@ -22,12 +22,18 @@ def problems() -> None:
         print(f"{name:18s} {one.title}; terms {terms} [{one.residual_unit}]; truth error {one.truth_error:g}")
 
 
+_ENDINGS = (".safetensors", ".nc", ".zarr", ".vtu", ".png", ".gif")
+
+
 def solve(
     name: Annotated[str, typer.Argument(help="Name of a problem, see 'scidiff pde problems'.")],
-    out: Annotated[Path | None, typer.Option(help="File to write: .safetensors, or .png for the first sample.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File: .safetensors, .nc, .zarr, .vtu (meshes), .png or .gif (first sample).")
+    ] = None,
     count: Annotated[int, typer.Option(help="Number of samples.", min=1)] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the inputs.", min=0)] = 0,
     size: Annotated[int | None, typer.Option(help="Points along an axis, where the problem has such.", min=4)] = None,
+    mesh: Annotated[Path | None, typer.Option(help="Mesh file, for the problems on meshes.")] = None,
     independent: Annotated[bool, typer.Option(help="Solve again by the independent method.")] = True,
     to_json: Annotated[Path | None, typer.Option("--json", help="Write one JSON object here; '-' prints it.")] = None,
 ) -> None:
@@ -37,36 +43,83 @@ def solve(
     from .certificate import certify
     from .problems import problem
 
-    if out is not None and out.suffix not in (".safetensors", ".png"):
-        raise ConfigError(f"--out is {out}; expected a name that ends in .safetensors or .png")
-    one = problem(name, **({} if size is None else {"size": size}))
+    if out is not None and out.suffix not in _ENDINGS:
+        raise ConfigError(f"--out is {out}; expected a name that ends in one of {', '.join(_ENDINGS)}")
+    settings: dict[str, Any] = {} if size is None else {"size": size}
+    if mesh is not None:
+        from scidiff.mesh import read_mesh
+
+        settings["mesh"] = read_mesh(mesh)
+    one = problem(name, **settings)
     state = one.truth(seed, count)
-    facts = {**certify(one, state, independent=independent).as_json(), "seed": seed, "truth_error": one.truth_error}
+    found = certify(one, state, independent=independent)
+    facts = {**found.as_json(), "seed": seed, "truth_error": one.truth_error}
     if out is not None:
-        _write(out, one, state, facts)
+        _write(out, one, state, found, facts)
         facts["out"] = str(out)
+    lines = [f"{key}: {value:.3g}" if isinstance(value, float) else f"{key}: {value}" for key, value in facts.items()]
+    say(facts, "\n".join(lines), to_json)
+
+
+def validate(
+    file: Annotated[Path, typer.Argument(help="Fields: .nc, .zarr, .npz or .safetensors.")],
+    independent: Annotated[bool, typer.Option(help="Solve again by the independent method.")] = True,
+    to_json: Annotated[Path | None, typer.Option("--json", help="Write one JSON object here; '-' prints it.")] = None,
+) -> None:
+    """Compute the certificate of a file anew; the exit code is 1 if it does not hold."""
+    from .validation import validate as check
+
+    found = check(file, independent=independent)
+    say(found.as_json(), found.table(), to_json)
+    if not found.passed:
+        raise typer.Exit(1)
+
+
+def say(facts: dict, text: str, to_json: Path | None) -> None:
+    """Print the text, or the facts where they are to go to the terminal; else write them to their file."""
     if to_json is not None and str(to_json) != "-":
         from scidiff.io.files import atomic_write
 
         with atomic_write(to_json) as file:
             json.dump(facts, file, indent=2)
-    lines = [f"{key}: {value:.3g}" if isinstance(value, float) else f"{key}: {value}" for key, value in facts.items()]
-    sys.stdout.write((json.dumps(facts, indent=2) if str(to_json) == "-" else "\n".join(lines)) + "\n")
+    sys.stdout.write((json.dumps(facts, indent=2) if str(to_json) == "-" else text) + "\n")
 
 
-def _write(out: Path, problem: object, state: dict, facts: dict) -> None:
-    """Fields as safetensors with the certificate in the header, or a picture."""
-    from safetensors.torch import save
-
+def _write(out: Path, problem: Any, state: dict, certificate: Any, facts: dict) -> None:
+    """Labelled fields, fields as safetensors with the certificate in the header, or a picture."""
     from scidiff.io.files import atomic_write
 
-    from .plot import picture
+    if out.suffix in (".nc", ".zarr"):
+        from .datasets import save_dataset, to_dataset
 
-    if out.suffix == ".png":
-        content = picture(problem, state)
-    else:
-        units = {name: str(unit) for name, unit in problem.units.items()}
-        header = {"certificate": json.dumps(facts), "units": json.dumps(units)}
-        content = save({name: value.contiguous() for name, value in state.items()}, header)
+        save_dataset(to_dataset(problem, state, certificate, seed=facts["seed"]), out)
+        return
+    if out.suffix == ".vtu":
+        from .datasets import save_mesh
+
+        save_mesh(problem, state, out)
+        return
     with atomic_write(out, "wb") as file:
-        file.write(content)
+        file.write(_content(out.suffix, problem, state, facts))
+
+
+def _content(suffix: str, problem: Any, state: dict, facts: dict) -> bytes:
+    if suffix == ".png":
+        from .plot import picture
+
+        return picture(problem, state)
+    if suffix == ".gif":
+        from .animation import animation
+
+        return animation(problem, state)
+    from safetensors.torch import save
+
+    from .layout import settings_of
+
+    header = {
+        "problem": problem.name,
+        "settings": json.dumps(settings_of(problem)),
+        "certificate": json.dumps(facts),
+        "units": json.dumps({name: str(unit) for name, unit in problem.units.items()}),
+    }
+    return save({name: value.contiguous() for name, value in state.items()}, header)

@@ -74,6 +74,8 @@ class Problem(ABC):
         Order of the discretisation in the mesh width; infinity for spectral ones.
     truth_error
         Relative error of the solver against the independent one on draws of the law, as stated.
+    boundary
+        Boundary conditions, in words.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Problem(ABC):
     terms: tuple[Term, ...]
     order: float
     truth_error: float
+    boundary: str = "periodic"
 
     @property
     @abstractmethod

@@ -1,36 +1,65 @@
-"""The command ``scidiff pde sample``: flows around obstacles, drawn by hand or at random."""
+"""The command ``scidiff pde sample``: what a model draws, flows around obstacles or media and heads given sensors."""
 
 from __future__ import annotations
 
-import json
-import sys
+import inspect
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from scidiff.errors import ConfigError
 
+from .commands import say
+
 __all__ = ["sample"]
 
 
 def sample(
-    out: Annotated[Path, typer.Option(help="File to write: .npz, or .png for a picture of the first samples.")],
-    model: Annotated[str, typer.Option(help="Name of a bundled model, or a .safetensors file.")] = "flow",
-    count: Annotated[int, typer.Option(help="Number of flows.", min=1)] = 16,
-    steps: Annotated[int, typer.Option(help="Network calls for each flow.", min=1)] = 4,
+    out: Annotated[
+        Path, typer.Option(help="File: .npz, .nc, .zarr, .vtu (meshes), or .png for a picture of the first.")
+    ],
+    model: Annotated[
+        str, typer.Option(help="A bundled model, a .safetensors file, or poisson, helmholtz, mesh_flow.")
+    ] = "flow",
+    count: Annotated[int, typer.Option(help="Number of samples.", min=1)] = 16,
+    steps: Annotated[int | None, typer.Option(help="Network calls for each sample.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random draw.", min=0)] = 0,
-    obstacles: Annotated[Path | None, typer.Option(help="Image in which dark is solid; random bodies without.")] = None,
+    obstacles: Annotated[
+        Path | None, typer.Option(help="Image in which dark is solid, for flow; random bodies without.")
+    ] = None,
+    sensors: Annotated[
+        Path | None,
+        typer.Option(help="Sensors: field,i,j,value (.csv) or .npz for darcy; i,j,value or x,y,u,v for fields."),
+    ] = None,
+    noise: Annotated[
+        float | None, typer.Option(help="Deviation of the readings, for poisson, helmholtz and mesh_flow.", min=0)
+    ] = None,
+    refine: Annotated[
+        int | None, typer.Option(help="Corrections of each sample by the sensors, for darcy.", min=0)
+    ] = None,
+    fixed: Annotated[
+        float | None, typer.Option(help="What is fixed of the family, in (0, 1), for heat and burgers.")
+    ] = None,
+    relax: Annotated[
+        float | None, typer.Option(help="Time that the equation carries flows on, in passages; 0 for none.", min=0)
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
     to_json: Annotated[Path | None, typer.Option("--json", help="Write one JSON object here; '-' prints it.")] = None,
 ) -> None:
-    """Draw flows; every one is incompressible and tangential to its obstacles, and says how exactly."""
+    """Draw samples of a model; every one obeys its equation or its constraints, and says how exactly."""
     from .models import load
+    from .sample_files import ENDINGS, save_samples
 
-    if out.suffix not in (".npz", ".png"):
-        raise ConfigError(f"--out is {out}; expected a name that ends in .npz or .png")
-    samples = load(model, device=device).sample(count, obstacles=obstacles, steps=steps, seed=seed)
-    samples.save(out)
+    if out.suffix not in ENDINGS:
+        raise ConfigError(f"--out is {out}; expected a name that ends in one of {', '.join(ENDINGS)}")
+    drawn = load(model, device=device)
+    given = {"steps": steps, "obstacles": obstacles, "sensors": sensors, "refine": refine, "fixed": fixed}
+    given |= {"relax": relax, "noise": noise}
+    given = {name: value for name, value in given.items() if value is not None}
+    _check_taken(model, drawn.sample, given)
+    samples = drawn.sample(count, seed=seed, **given)
+    save_samples(samples, out)
     facts = {
         "count": len(samples),
         "ok": int(samples.ok.sum()),
@@ -39,11 +68,16 @@ def sample(
         **{f"worst_{name}": float(values.max()) for name, values in samples.records.items()},
         **samples.provenance,
     }
-    if to_json is not None and str(to_json) != "-":
-        from scidiff.io.files import atomic_write
+    line = f"{facts['ok']} of {count} samples in {facts['seconds']:.2f} s to {out}; at most: "
+    line += ", ".join(f"{name.replace('_', ' ')} {values.max():.1e}" for name, values in samples.records.items())
+    say(facts, line, to_json)
 
-        with atomic_write(to_json) as file:
-            json.dump(facts, file, indent=2)
-    line = f"{facts['ok']} of {count} flows in {facts['seconds']:.2f} s to {out}; relative divergence at most "
-    line += f"{facts['worst_divergence']:.1e}, flux through walls at most {facts['worst_wall_flux']:.1e}"
-    sys.stdout.write((json.dumps(facts, indent=2) if str(to_json) == "-" else line) + "\n")
+
+def _check_taken(model: str, function: Any, given: dict[str, Any]) -> None:
+    """Refuse options that a model has no use for."""
+    taken = inspect.signature(function).parameters
+    other = sorted(given.keys() - taken.keys())
+    if other:
+        raise ConfigError(
+            f"model '{model}' takes no {' and no '.join(other)}; leave --{other[0]} out, or choose another model"
+        )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -24,7 +24,7 @@ from .flow_model import FlowModel
 from .flow_statistics import Ratio, compare_flows, group_moments
 from .flows import FlowLaw, flow_batches
 
-__all__ = ["TEST_FIRST", "FlowReport", "FlowTruth", "evaluate_flows", "fit_noise_scale", "flow_rows", "flow_truth"]
+__all__ = ["TEST_FIRST", "FlowReport", "FlowTruth", "evaluate_flows", "flow_rows", "flow_truth"]
 
 TEST_FIRST = 2 * 10**6
 """Number of the first geometry of the test set; those trained on come before it."""
@@ -121,33 +121,6 @@ def evaluate_flows(model: FlowModel, truth: FlowTruth, steps: int, *, seed: int 
     )
 
 
-def fit_noise_scale(
-    model: FlowModel, truth: FlowTruth, steps: int = 4, *, scales: Sequence[float] = (1.0, 1.05, 1.1, 1.15, 1.2, 1.25)
-) -> float:
-    """Factor of the first noise with which samples come nearest to the truth.
-
-    Nearest is the least mean of ``|log ratio|`` over the bands with a hundredth of the energy or more, the size of the
-    vorticity, and the spread.
-
-    Parameters
-    ----------
-    model
-        The model.
-    truth
-        Snapshots around obstacles of the validation set, not of the test set.
-    steps
-        Network calls for a sample.
-    scales
-        Factors to try.
-    """
-    errors = []
-    for scale in scales:
-        ratios = evaluate_flows(replace(model, noise_scale=scale), truth, steps).ratios
-        used = [row.value for row in ratios if row.share >= _LEAST_SHARE and row.name != "vorticity flat"]
-        errors.append(float(np.abs(np.log(used)).mean()))
-    return scales[int(np.argmin(errors))]
-
-
 def _mean_error(pairs: Sequence[tuple]) -> float:
     """Squared error of mean fields, without the part that finite numbers of draws make."""
     error, size = 0.0, 0.0
@@ -173,12 +146,12 @@ def flow_rows(model: FlowModel, geometries: int, calls: Sequence[int] = (1, 4, 2
         Seed of truth and samples.
     """
     truth = flow_truth(geometries, seed=seed)
+    yield from _self_rows(truth)
     for steps in calls:
         report = evaluate_flows(model, truth, steps, seed=seed)
-        name, note = (
-            f"flow, {steps} calls",
-            f"{geometries} unseen sets of obstacles, {truth.fields.shape[1]} samples each",
-        )
+        name, fitted = f"flow, {steps} calls", model.calibration
+        note = f"{geometries} unseen sets of obstacles, {truth.fields.shape[1]} samples each; fitted around others: "
+        note += f"noise {fitted.noise(steps):g}, {fitted.relax:g} passages of the solver"
         least = {"label": "measured", "calls": float(steps), "above": False, "note": note}
         yield Row(f"{name}: worst relative divergence", value=report.divergence, bar=1e-12, **least)
         yield Row(f"{name}: worst flux through walls", value=report.wall_flux, bar=1e-12, **least)
@@ -191,3 +164,21 @@ def flow_rows(model: FlowModel, geometries: int, calls: Sequence[int] = (1, 4, 2
                     f"{name}: {ratio.name}, deviation", value=abs(ratio.value - 1), bar=_BAR, interval=interval, **least
                 )
         yield Row(f"{name}: error of the mean fields", value=report.mean_error, **least)
+
+
+def _self_rows(truth: FlowTruth) -> Iterator[Row]:
+    """The solver against itself, one half of its snapshots against the other: what numbers of this size can tell."""
+    pairs = list(zip(truth.fields, truth.geometries, strict=True))
+    # snapshots alternate between trajectories, so the halves are independent
+    moments = [
+        np.stack([group_moments(fields[half::2], here.grid.obstacles) for fields, here in pairs]) for half in (0, 1)
+    ]
+    note = f"{len(truth.geometries)} sets of obstacles, {truth.fields.shape[1] // 2} snapshots each on both sides"
+    for ratio in compare_flows(*moments):
+        if ratio.share >= _LEAST_SHARE:
+            low, high = sorted((abs(ratio.low - 1), abs(ratio.high - 1)))
+            interval = (0.0 if ratio.low <= 1 <= ratio.high else low, high)
+            yield Row(
+                f"flow, solver against itself: {ratio.name}, deviation", "measured", abs(ratio.value - 1),
+                interval=interval, above=False, note=note,
+            )  # fmt: skip

@@ -6,10 +6,14 @@ One network call for each jump, as many jumps as wished. Noise and prediction ar
 sample, so every sample is without divergence and without flux through walls up to round-off, whatever the network says
 and whatever obstacles come; `FlowSamples.records` holds both numbers for each. The law of the samples is learned, hence
 ``biased``. A solver table may be used instead of the jumps: then the network is a denoiser on its diagonal ``s = t``.
+
+What a network of finite size cannot draw is made up for by numbers fitted around validation obstacles, which are on the
+card (`scidiff.domains.pde.flow_calibration`): among them a short time for which the equation carries the flows on.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -35,9 +39,12 @@ from scidiff.sample.loop import run
 from scidiff.sample.state import RunState
 from scidiff.sample.table import Table, TableRule
 
+from .flow_calibration import FlowCalibration
 from .flow_geometry import FlowGeometry
 from .flow_network import LOW, SCHEDULE, FlowNetwork
+from .flow_relaxation import relax_flows
 from .flow_samples import FlowSamples, build_samples
+from .flows import FlowLaw
 from .grids import MacGrid
 from .images import read_obstacles
 from .leray import leray
@@ -81,8 +88,8 @@ def load_flow(path: str | Path, *, device: str = "cpu") -> FlowModel:
         raise ConfigError(f"device '{device}' cannot be used here ({error}); expected cpu, or cuda") from error
     rows, columns = task["data"]["shape"]
     profile = Profile(tuple(task["profile"]))
-    widened = float(card.get("calibration", {}).get("noise_scale", 1.0))
-    return FlowModel(Path(path).stem, network.eval(), profile, float(task["scale"]), (rows, columns), card, widened)
+    fitted = FlowCalibration.from_card(card.get("calibration", {}))
+    return FlowModel(Path(path).stem, network.eval(), profile, float(task["scale"]), (rows, columns), card, fitted)
 
 
 @dataclass(frozen=True)
@@ -103,9 +110,8 @@ class FlowModel:
         Cells along x and y.
     card
         The model's card: data, training, metrics.
-    noise_scale
-        Factor of the noise that a run starts from. A network of finite capacity draws samples together; a factor above
-        1, fitted around validation obstacles (`scidiff.domains.pde.flow_evaluation.fit_noise_scale`), makes up for it.
+    calibration
+        What was fitted around validation obstacles.
     """
 
     name: str
@@ -114,7 +120,13 @@ class FlowModel:
     scale: float
     shape: tuple[int, int]
     card: Mapping[str, Any] = field(default_factory=dict)
-    noise_scale: float = 1.0
+    calibration: FlowCalibration = field(default_factory=FlowCalibration)
+
+    @property
+    def viscosity(self) -> float:
+        """Viscosity of the flows that the model learned from; that of the default law without a card."""
+        told = self.card.get("task", {}).get("data", {}).get("law", {})
+        return float(told.get("viscosity", FlowLaw().viscosity))
 
     def process(self, geometries: list[FlowGeometry]) -> FlowProcess:
         """Noising law around the obstacles of each row of a batch."""
@@ -146,6 +158,7 @@ class FlowModel:
         steps: int = 4,
         seed: int = 0,
         solver: Solver | None = None,
+        relax: float | None = None,
         batch_size: int = 64,
         first: int = 0,
         progress: Callable[[int], None] | None = None,
@@ -164,10 +177,13 @@ class FlowModel:
         solver
             A function of schedule and grid that returns a table, e.g. `scidiff.sample.exponential.dpmpp_2m`, to use
             instead of the jumps of the flow map.
+        relax
+            Time for which the equation carries the flows on, in passages of the box; that of the card by default, 0
+            for what the network says.
         batch_size
             Flows in one network call.
         first
-            Index of the first sample.
+            Index of the first.
         progress
             Called with the number of flows finished since the last call.
 
@@ -180,26 +196,41 @@ class FlowModel:
         """
         _whole_numbers(1, count=count, steps=steps, batch_size=batch_size)
         _whole_numbers(0, first=first)
+        relax = self._relax(relax)
         noise = Noise.range(seed, count, first)
         geometries = self._geometries(obstacles, noise)
         begun, done = time.perf_counter(), []
-        with torch.no_grad():
-            for start in range(0, count, batch_size):
-                rows = np.arange(start, min(start + batch_size, count))
-                done.append(self._draw([geometries[k] for k in rows], noise.take(rows), steps, solver))
-                if progress is not None:
-                    progress(len(rows))
-        facts = {
+        for start in range(0, count, batch_size):
+            rows = np.arange(start, min(start + batch_size, count))
+            done.append(self._draw([geometries[k] for k in rows], noise.take(rows), steps, solver))
+            if progress is not None:
+                progress(len(rows))
+        drawn = [x for state in done for x in state.x.double().numpy()]
+        flows = [geometry.base + self.scale * x for geometry, x in zip(geometries, drawn, strict=True)]
+        flows = relax_flows(flows, geometries, self.viscosity, relax)
+        facts = self._facts(steps, relax, solver) | {"seconds": round(time.perf_counter() - begun, 4)}
+        calls = np.concatenate([state.calls.numpy() for state in done])
+        return build_samples(flows, geometries, noise, calls, facts)
+
+    def _facts(self, steps: int, relax: float, solver: Solver | None) -> dict[str, Any]:
+        """Provenance of samples."""
+        return {
             "model": self.name,
             "model_sha256": self.card.get("sha256"),
             "steps": steps,
-            "noise_scale": self.noise_scale,
+            "noise_scale": self.calibration.noise(steps),
+            "relax": relax,
             "solver": "flow map" if solver is None else getattr(solver, "__name__", str(solver)),
             "label": "biased",
-            "seconds": round(time.perf_counter() - begun, 4),
         }
-        return build_samples(done, geometries, noise, self.scale, facts)
 
+    def _relax(self, relax: float | None) -> float:
+        relax = self.calibration.relax if relax is None else relax
+        if not 0 <= relax < math.inf:
+            raise ConfigError(f"relax is {relax}; expected a time >= 0, in passages of the box")
+        return relax
+
+    @torch.no_grad()
     def _draw(self, geometries: list[FlowGeometry], noise: Noise, steps: int, solver: Solver | None) -> RunState:
         process = self.process(geometries)
         condition = torch.stack([each.channels for each in geometries])
@@ -211,7 +242,7 @@ class FlowModel:
             rule = TableRule(solver(SCHEDULE, log_snr_grid(SCHEDULE, steps, floor=floor)))
             denoiser, plan = self.denoiser(process), rule.plan
         state = RunState.start(process, noise, (2, *self.shape))
-        state = plan.start(replace(state, x=self.noise_scale * state.x))
+        state = plan.start(replace(state, x=self.calibration.noise(steps) * state.x))
         return run(denoiser, process, rule, plan, state=state, condition=condition)
 
     def _geometries(self, obstacles: Obstacles, noise: Noise) -> list[FlowGeometry]:

@@ -14,7 +14,6 @@ from scidiff.errors import ConfigError
 from scidiff.io.files import atomic_write
 from scidiff.random import Noise
 from scidiff.sample.samples import Samples, Status
-from scidiff.sample.state import RunState
 
 from .flow_geometry import FlowGeometry
 from .grids import divergence, vorticity
@@ -104,11 +103,13 @@ class FlowSamples(Samples):
 
 
 def build_samples(
-    done: Sequence[RunState], geometries: Sequence[FlowGeometry], noise: Noise, scale: float, provenance: dict[str, Any]
+    flows: Sequence[np.ndarray],
+    geometries: Sequence[FlowGeometry],
+    noise: Noise,
+    calls: np.ndarray,
+    provenance: dict[str, Any],
 ) -> FlowSamples:
-    """Bring the final states of all batches to the unit of the data, and certify each flow."""
-    rows = [x for state in done for x in state.x.double().numpy()]
-    flows = [geometry.base + scale * x for geometry, x in zip(geometries, rows, strict=True)]
+    """Certify each flow, in the unit of the data."""
     finite = [bool(np.isfinite(flow).all()) for flow in flows]
     seen = [
         certificate(flow, geometry) if good else {"divergence": np.nan, "wall_flux": np.nan}
@@ -118,7 +119,6 @@ def build_samples(
         Status.NON_FINITE if not good else Status.OK if max(each.values()) <= _BOUND else Status.INVALID
         for good, each in zip(finite, seen, strict=True)
     ]
-    calls = np.concatenate([state.calls.numpy() for state in done])
     records = {name: np.array([each[name] for each in seen]) for name in ("divergence", "wall_flux")}
     obstacles = np.stack([geometry.grid.obstacles for geometry in geometries])
-    return FlowSamples(flows, status, noise.samples, noise.seed, calls, records, provenance, obstacles)
+    return FlowSamples(list(flows), status, noise.samples, noise.seed, calls, records, provenance, obstacles)

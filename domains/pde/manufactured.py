@@ -6,6 +6,7 @@ its order. On the unit square, with ``s(x, y) = sin(pi x) sin(pi y)``:
     Poisson    u = s                  f = -lap u = 2 pi^2 s
     Darcy      u = s, a = e^{x + y/2}   f = -div(a grad u) = a (2 pi^2 s - d_x s - d_y s / 2)
     Stokes     u = curl of (sin(pi x) sin(pi y))^2, p = cos(pi x) cos(pi y), nu = 1, f = -lap u + grad p
+    elastic    u = (s, 2 x y (1 - x) (1 - y)), f = -mu lap u - (lambda + mu) grad div u
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import torch
 from skfem.helpers import dot
 
 from .problems.darcy import Darcy
+from .solvers.elasticity import QuadraticElastic
 from .solvers.fem import QuadraticElliptic, grid_mesh
 from .solvers.stokes import taylor_hood
 
-__all__ = ["darcy_error", "darcy_state", "poisson_fem_error", "stokes_error"]
+__all__ = ["darcy_error", "darcy_state", "elasticity_error", "poisson_fem_error", "stokes_error"]
 
 _PI = np.pi
 
@@ -88,3 +90,35 @@ def stokes_error(size: int) -> float:
         return ((w["u"] - _stokes_velocity(*w.x)) ** 2).sum(0)
 
     return float(np.sqrt(error.assemble(elements.velocity, u=elements.velocity.interpolate(u))))
+
+
+def _elastic_displacement(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.stack([np.sin(_PI * x) * np.sin(_PI * y), 2 * x * y * (1 - x) * (1 - y)])
+
+
+def _elastic_force(x: np.ndarray, y: np.ndarray, lame: tuple[float, float]) -> np.ndarray:
+    """``-mu lap u - (lambda + mu) grad div u``."""
+    first, shear = lame
+    s, c = np.sin(_PI * x) * np.sin(_PI * y), np.cos(_PI * x) * np.cos(_PI * y)
+    lap = np.stack([-2 * _PI**2 * s, -4 * (y * (1 - y) + x * (1 - x))])
+    # div u = pi cos(pi x) sin(pi y) + 2 x (1 - x) (1 - 2 y)
+    slope = np.stack([-(_PI**2) * s + 2 * (1 - 2 * x) * (1 - 2 * y), _PI**2 * c - 4 * x * (1 - x)])
+    return -shear * lap - (first + shear) * slope
+
+
+def elasticity_error(size: int, lame: tuple[float, float] = (2.0, 0.7)) -> float:
+    """L2 error of the displacement of quadratic elements, of order 3."""
+    elements = QuadraticElastic(grid_mesh((size + 1, size + 1)), lame)
+    basis = skfem.Basis(elements.mesh, skfem.ElementVector(skfem.ElementTriP2()), intorder=6)
+
+    @skfem.LinearForm
+    def load(v, w):
+        return dot(_elastic_force(*w.x, lame), v)
+
+    u = elements.solve(load.assemble(basis))
+
+    @skfem.Functional
+    def error(w):
+        return ((w["u"] - _elastic_displacement(*w.x)) ** 2).sum(0)
+
+    return float(np.sqrt(error.assemble(basis, u=basis.interpolate(u))))

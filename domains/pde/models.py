@@ -10,9 +10,17 @@ from scidiff.domain import resolve
 from scidiff.errors import CheckpointError, UnknownNameError
 from scidiff.io.checkpoint import card_path, read_json
 
+from .field_model import EXACT, load_field
+
 __all__ = ["LOADERS", "bundled", "load"]
 
-LOADERS = MappingProxyType({"pde/flow": "scidiff.domains.pde.flow_model:load_flow"})
+LOADERS = MappingProxyType(
+    {
+        "pde/darcy": "scidiff.domains.pde.darcy.model:load_darcy",
+        "pde/family": "scidiff.domains.pde.constraints.family_model:load_family",
+        "pde/flow": "scidiff.domains.pde.flow_model:load_flow",
+    }
+)
 """Function ``(path, *, device)`` that loads a model, by the domain on its card."""
 
 _WEIGHTS = Path(__file__).parent / "weights"
@@ -36,7 +44,8 @@ def load(model: str | Path, *, device: str = "cpu") -> Any:
     Returns
     -------
     Any
-        `FlowModel` for ``"flow"``.
+        `DarcyModel` for ``"darcy"``, `FamilyModel` for ``"heat"`` and ``"burgers"``, `FlowModel` for ``"flow"``, and
+        `FieldModel` for the problems with an exact law: ``"poisson"``, ``"helmholtz"``, ``"mesh_flow"``.
 
     Raises
     ------
@@ -45,10 +54,12 @@ def load(model: str | Path, *, device: str = "cpu") -> Any:
     CheckpointError, IntegrityError
         If the file is damaged or of another domain.
     """
+    if str(model) in EXACT:
+        return load_field(str(model))
     known = bundled()
     path = known.get(str(model), Path(model))
     if path.suffix != ".safetensors" or not path.exists():
-        raise UnknownNameError("model", str(model), known)
+        raise UnknownNameError("model", str(model), [*known, *EXACT])
     kind = read_json(card_path(path)).get("task", {}).get("domain")
     if kind not in LOADERS:
         raise CheckpointError(f"{path} is a model of domain '{kind}'; expected one of {', '.join(LOADERS)}")

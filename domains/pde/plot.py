@@ -61,6 +61,8 @@ def picture(problem: Problem, state: State, row: int = 0) -> bytes:
 
 def _panels(problem: Problem, title: str, values: np.ndarray) -> list[tuple[str, np.ndarray]]:
     """Pieces of a field that one panel each can show."""
+    if values.ndim == 4:
+        return _panels(problem, f"{title}, first component", values[:, 0])
     if values.ndim == 3 and len(values) == 2:
         return [(f"|{title}|", np.hypot(*values))]
     if values.ndim == 3:
@@ -68,8 +70,10 @@ def _panels(problem: Problem, title: str, values: np.ndarray) -> list[tuple[str,
     mesh = getattr(problem, "mesh", None)
     if mesh is not None and values.ndim == 2:
         return [(f"|{title}|", np.hypot(*values))]
-    if mesh is not None and values.shape == problem.shape and len(values) > 2 * len(mesh.vertices) + len(mesh.edges):
-        corners = problem.elements.velocity.dofs.nodal_dofs
+    if mesh is not None and values.shape == (len(mesh.edges),) and hasattr(problem, "velocity"):
+        return [("speed [m s^-1]", np.hypot(*problem.velocity(values[None])[0]))]
+    corners = getattr(problem, "corners", None)
+    if corners is not None and values.shape == problem.shape:
         return [(f"|{title}|", np.hypot(*values[corners]))]
     return [(title, values)]
 
@@ -78,7 +82,9 @@ def _draw(figure: Any, axis: Any, problem: Problem, values: np.ndarray) -> None:
     mesh = getattr(problem, "mesh", None)
     if mesh is not None:
         x, y = mesh.vertices[:, :2].T
-        shown = axis.tripcolor(x, y, mesh.triangles, values[: len(x)], shading="gouraud")
+        flat = len(values) == len(mesh.triangles)
+        colours = {"facecolors": values} if flat else {"shading": "gouraud"}
+        shown = axis.tripcolor(x, y, mesh.triangles, *(() if flat else (values[: len(x)],)), **colours)
         axis.set_aspect("equal")
     elif values.ndim == 1:
         axis.plot(np.linspace(0, 1, len(values)), values, linewidth=1)

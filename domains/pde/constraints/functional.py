@@ -7,8 +7,11 @@ sigma^2``, the variance of each coefficient, and ``s(c)`` the posterior variance
     m(x_t, t)      =  mu + U y_0 + alpha rho / (alpha^2 rho + sigma^2) (1 - U U^T) (x_t - alpha mu)
 
 so that nothing that is linear has to be learned, and the output of ``F`` has size 1 at every level. Modes are
-functions: the same network serves any grid on which they are known. It is trained on coefficients by the denoising task
-of the core, with a weight that makes the loss of an untrained network 1 at every level.
+functions: the same network serves any grid on which they are known. It is trained on coefficients with a weight that
+makes the loss of an untrained network 1 at every level.
+
+``F`` may be given the initial slice as well. It is shown to half of the rows of a batch and hidden from the others, so
+that one network knows the law of the family and the law given the slice; without a condition it is the former.
 
 References
 ----------
@@ -30,13 +33,12 @@ from scidiff.process.base import Kind
 from scidiff.process.gaussian import GaussianProcess
 from scidiff.process.schedule import LinearFlowSchedule, Schedule
 from scidiff.spaces.euclidean import Euclidean
-from scidiff.train.denoising import DenoisingTask
 from scidiff.train.noise_allocation import FixedNoise
 from scidiff.train.noise_levels import LogNoiseAxis, LogNormalNoise
 
 from .reference_law import ReferenceLaw
 
-__all__ = ["FieldFlow", "ModeNet", "coefficient_process", "flow_task"]
+__all__ = ["FieldFlow", "ModeNet", "coefficient_process", "noise_levels"]
 
 _LEVELS = 32
 
@@ -52,18 +54,20 @@ class ModeNet(nn.Module):
         Size of the residual network.
     seed
         Seed of the weights.
+    given
+        Numbers of a condition, 0 for none.
     """
 
     variances: Tensor
 
-    def __init__(self, variances: Tensor, width: int = 256, blocks: int = 3, seed: int = 0) -> None:
+    def __init__(self, variances: Tensor, width: int = 256, blocks: int = 3, seed: int = 0, *, given: int = 0) -> None:
         super().__init__()
         self.schedule: Schedule = LinearFlowSchedule()
         self.register_buffer("variances", variances.float())
-        modes = len(variances)
+        modes, self.given = len(variances), given
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.inlet = nn.Linear(modes + _LEVELS, width)
+            self.inlet = nn.Linear(modes + _LEVELS + (given + 1 if given else 0), width)
             self.blocks = nn.ModuleList(
                 nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
                 for _ in range(blocks)
@@ -73,16 +77,36 @@ class ModeNet(nn.Module):
         nn.init.zeros_(self.outlet.bias)
 
     def forward(self, y: Tensor, t: Tensor, condition: Any = None) -> Tensor:
-        """Mean of ``y_0``, shape ``(batch, modes)``, at times of shape ``(batch,)``."""
+        """Mean of ``y_0``.
+
+        Parameters
+        ----------
+        y
+            Noisy coefficients, shape ``(batch, modes)``.
+        t
+            Times, shape ``(batch,)``.
+        condition
+            What is given, shape ``(batch, given)``; NaN in rows from which it is hidden; None hides it from all.
+        """
         alpha, sigma = (level(t).unsqueeze(1).to(y.dtype) for level in (self.schedule.alpha, self.schedule.sigma))
         c = self.variances.to(y.dtype)
         v = alpha**2 * c + sigma**2
         lam = self.schedule.lam(t.double().clamp_min(1e-9))
-        h = self.inlet(torch.cat([(y / v.sqrt()).float(), level_features(lam.unsqueeze(1), _LEVELS)], 1))
+        seen = [(y / v.sqrt()).float(), level_features(lam.unsqueeze(1), _LEVELS)]
+        h = self.inlet(torch.cat([*seen, *self._told(condition, y)], 1))
         for block in self.blocks:
             h = h + block(h)
         out = self.outlet(nn.functional.silu(h)).to(y.dtype)
         return alpha * c * y / v + sigma * (c / v).sqrt() * out
+
+    def _told(self, condition: Tensor | None, y: Tensor) -> list[Tensor]:
+        """The condition with a mark of where it is shown."""
+        if not self.given:
+            return []
+        if condition is None:
+            return [torch.zeros((len(y), self.given + 1), device=y.device)]
+        shown = condition.isfinite().all(1, keepdim=True)
+        return [torch.where(shown, condition, 0.0).float(), shown.float()]
 
 
 class _UnitLoss:
@@ -102,15 +126,11 @@ def coefficient_process(variances: Tensor) -> GaussianProcess:
     return GaussianProcess(Euclidean((len(variances),)), LinearFlowSchedule(), _UnitLoss(variances))
 
 
-def flow_task(network: ModeNet, data: Tensor, valid: Tensor, name: str, *, batch_size: int = 256) -> DenoisingTask:
-    """Training of the network on coefficients, shape ``(count, modes)``."""
-    process = coefficient_process(network.variances)
-    top = float(network.variances.max().sqrt())
-    axis = LogNoiseAxis(process.schedule, 1e-3 * top, 20 * top)
-    levels = FixedNoise(axis, LogNormalNoise(mean=-0.5, std=2.0))
-    return DenoisingTask(
-        data.float(), valid.float(), process, network, Kind.MEAN, levels, name=name, batch_size=batch_size
-    )
+def noise_levels(variances: Tensor) -> FixedNoise:
+    """Levels to train at, from the sizes of the coefficients."""
+    top = float(variances.max().sqrt())
+    axis = LogNoiseAxis(LinearFlowSchedule(), 1e-3 * top, 20 * top)
+    return FixedNoise(axis, LogNormalNoise(mean=-0.5, std=2.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,5 +166,5 @@ class FieldFlow:
         centred = x.double().flatten(1) - alpha * law.mean.flatten()
         y = centred @ law.modes.T
         gain = alpha * law.rest / (alpha**2 * law.rest + sigma**2).clamp_min(1e-300)
-        inside = (self.network(y, time) - gain * y) @ law.modes
+        inside = (self.network(y, time, condition) - gain * y) @ law.modes
         return (law.mean.flatten() + inside + gain * centred).reshape(x.shape).to(x.dtype)

@@ -7,6 +7,7 @@
     PCFM                   Euclidean, one Newton step   interpolation          biased
     PDM                    -                            projected Langevin     biased
     DiffusionPDE           gradients of norms           Euler                  biased
+    FunDPS                 gradients of squares         Euler                  biased
     DFlow                  -                            Euler, L-BFGS outside  exact for Gaussian data
     EndProjectionMethod    the sample alone             Euler                  exact for Gaussian data in their metric
     CoCoGen                -                            Euler, a corrector     biased
@@ -34,7 +35,7 @@ from scidiff.sample.state import RunState
 from .base import Affine, Constraint
 from .consistency import ConsistencySteps, safe_step
 from .corrections import Correction, EndProjection, Polish
-from .guidance import NormGuidance
+from .guidance import NormGuidance, SquareGuidance
 from .interface import Method, MultiStep, Parts, Solver, euler
 from .interpolation import Interpolation, KeepEnds, mixing_grid
 from .langevin import ProjectedLangevin, annealed_plan
@@ -50,6 +51,7 @@ __all__ = [
     "DiffusionPDE",
     "EndProjectionMethod",
     "ExactConditioning",
+    "FunDPS",
     "GaussNewton",
 ]
 
@@ -230,6 +232,25 @@ class DiffusionPDE(Method):
         rule = euler(process, steps)
         guidance = NormGuidance(rule, constraint, self.equation, self.observe, self.physics)
         return Parts(rule, rule.plan, (guidance,))
+
+
+@dataclass(frozen=True, eq=False)
+class FunDPS(Method):
+    """Gradient guidance by squares; the constraint is taken as the observations.
+
+    Parameters
+    ----------
+    weight
+        ``z``.
+    """
+
+    weight: float = 1e3
+    citation: ClassVar[str] = "arXiv:2505.17004"
+
+    def parts(self, constraint: Constraint, process: GaussianProcess, steps: int) -> Parts:
+        """Euler steps with guidance."""
+        rule = euler(process, steps)
+        return Parts(rule, rule.plan, (SquareGuidance(rule, constraint, self.weight),))
 
 
 @dataclass(frozen=True, eq=False)

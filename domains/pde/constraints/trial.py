@@ -1,35 +1,33 @@
-"""One trained flow for a family, and every method on it: mean, spread, constraint and time of their samples.
+"""One flow of a family, and every method on it: mean, spread, constraint and time of their samples.
 
-For numbers ``fixed`` that were not trained on, with ``mu`` and ``sd`` of the conditioned law,
+For numbers ``fixed`` with ``mu`` and ``sd`` of the conditioned law,
 
     MMSE = mean over fields' sites of (mean of the samples - mu)^2        SMSE = the same of the standard deviations
 
-as in ECI and PCFM. Both have a floor from the number of samples, ``floor`` in the report, which an exact draw of the
-conditioned law would have. Time is that of the process on one core, for one sample of a batch.
+as in ECI and PCFM. Both have a floor from the number of samples, which an exact draw of the conditioned law would have.
+Intervals are 95 % percentiles of the bootstrap over the samples of each fixed number, less the bias of the bootstrap.
+Time is that of the process on one core, for one sample of a batch.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
 
-from scidiff.io.checkpoint import load_into, load_model
 from scidiff.random import Noise
-from scidiff.train.config import TrainConfig
-from scidiff.train.run import train
 
 from .base import Constraint
+from .cases import Entry
 from .families import Family
-from .functional import FieldFlow, ModeNet, flow_task
-from .interface import Method
-from .reference_law import ReferenceLaw
+from .functional import FieldFlow
 
-__all__ = ["FamilyRow", "Trial", "load_flow", "reference_law", "train_flow"]
+__all__ = ["FamilyRow", "Trial"]
+
+_DRAWS = 200
 
 
 @dataclass(frozen=True)
@@ -38,73 +36,41 @@ class FamilyRow:
 
     Parameters
     ----------
+    count
+        Samples for each fixed number.
     mmse, smse
         Errors of mean and standard deviation, squared.
+    mmse_interval, smse_interval
+        Their intervals.
+    floor_mmse, floor_smse
+        The same of as many exact draws.
     constraint, initial
         Largest violation of all that is fixed, and of the initial slice.
     calls, milliseconds
         Network calls and core time for one sample.
     failed
         Samples whose polish did not converge.
+    label
+        Of the method.
     """
 
+    count: int
     mmse: float
     smse: float
+    mmse_interval: tuple[float, float]
+    smse_interval: tuple[float, float]
+    floor_mmse: float
+    floor_smse: float
     constraint: float
     initial: float
     calls: float
     milliseconds: float
     failed: int
+    label: str
 
-    def as_dict(self) -> dict[str, float]:
+    def as_dict(self) -> dict[str, object]:
         """Plain values."""
         return asdict(self)
-
-
-def reference_law(family: Family, modes: int, rows: int = 5000) -> ReferenceLaw:
-    """Reference law of the training fields of a family."""
-    return ReferenceLaw.fit(family.draw(rows, 1), modes, 1e-8)
-
-
-def train_flow(
-    family: Family, modes: int, folder: Path, *, steps: int, rows: int = 5000, max_seconds: float | None = None
-) -> FieldFlow:
-    """Train, or go on with, the flow of a family.
-
-    Parameters
-    ----------
-    family
-        Gives the fields.
-    modes
-        Modes of the reference law.
-    folder
-        Folder of the run.
-    steps
-        Optimizer steps.
-    rows
-        Training fields.
-    max_seconds
-        Wall time after which the run stops with what it has.
-    """
-    data, law = family.draw(rows, 1), reference_law(family, modes, rows)
-    task = flow_task(
-        ModeNet(law.variances),
-        law.coefficients(data),
-        law.coefficients(family.draw(500, 2)),
-        f"{family.name} family on {family.size} x {family.size} points, {rows} rows, {modes} modes",
-    )
-    config = TrainConfig(steps, 2e-3, warmup=100, ema=0.998, threads=1, checkpoint_every=1000, log_every=200)
-    result = train(task, config, folder, max_seconds=max_seconds)
-    return load_flow(law, result.model)
-
-
-def load_flow(law: ReferenceLaw, path: Path) -> FieldFlow:
-    """Flow of a model file of `train_flow`, on the reference law that it was trained with."""
-    tensors, card = load_model(path)
-    network = ModeNet(law.variances)
-    inner = {name.removeprefix("denoiser."): value for name, value in tensors.items() if name.startswith("denoiser.")}
-    load_into(network, inner, card)
-    return FieldFlow(law, network.eval().requires_grad_(False))
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,62 +95,85 @@ class Trial:
     count: int = 64
     seed: int = 0
 
-    def truths(self) -> tuple[Tensor, Tensor]:
-        """Means and standard deviations, shape ``(fixed, *event)``."""
-        pairs = [self.family.truth(value) for value in self.fixed]
-        return torch.stack([mean for mean, _ in pairs]), torch.stack([sd for _, sd in pairs])
+    @property
+    def values(self) -> Tensor:
+        """Fixed number of each sample, shape ``(fixed * count,)``."""
+        return torch.tensor(self.fixed, dtype=torch.float64).repeat_interleave(self.count)
 
     def constraint(self, *, initial: bool = False) -> Constraint:
         """What is fixed, one set of data for each sample."""
-        values = torch.tensor(self.fixed, dtype=torch.float64).repeat_interleave(self.count)
-        return self.family.initial(values) if initial else self.family.constraint(values)
+        return self.family.initial(self.values) if initial else self.family.constraint(self.values)
+
+    def errors(self, x: Tensor, draws: int = 0) -> tuple[Tensor, Tensor]:
+        """MMSE and SMSE of samples, shape ``(fixed * count, *event)``, or of `draws` resamplings of them."""
+        chooser = torch.Generator().manual_seed(self.seed)
+        found = torch.zeros(2, max(draws, 1), dtype=torch.float64)
+        for group, value in zip(x.flatten(1).split(self.count), self.fixed, strict=True):
+            mu, sd = (part.flatten() for part in self.family.truth(value))
+            centre = group.mean(0)
+            shares = torch.full((1, self.count), 1 / self.count, dtype=torch.float64)
+            if draws:
+                rows = torch.randint(self.count, (draws, self.count), generator=chooser)
+                shares = torch.zeros(draws, self.count, dtype=torch.float64)
+                shares.scatter_add_(1, rows, torch.full_like(rows, 1, dtype=torch.float64) / self.count)
+            mean = shares @ (group - centre)
+            variance = (shares @ (group - centre) ** 2 - mean**2) * self.count / (self.count - 1)
+            found[0] += ((centre + mean - mu) ** 2).mean(1) / len(self.fixed)
+            found[1] += ((variance.clamp_min(0).sqrt() - sd) ** 2).mean(1) / len(self.fixed)
+        return found[0], found[1]
 
     def score(self, x: Tensor) -> tuple[float, float]:
-        """MMSE and SMSE of samples, shape ``(fixed * count, *event)``."""
-        mu, sd = self.truths()
-        groups = x.reshape(len(self.fixed), self.count, *self.family.event)
-        return float(((groups.mean(1) - mu) ** 2).mean()), float(((groups.std(1, correction=1) - sd) ** 2).mean())
+        """MMSE and SMSE of samples."""
+        mmse, smse = self.errors(x)
+        return float(mmse), float(smse)
+
+    def intervals(self, x: Tensor) -> list[tuple[float, float]]:
+        """Intervals of MMSE and SMSE."""
+        out = []
+        for value, drawn in zip(self.score(x), self.errors(x, _DRAWS), strict=True):
+            low, high = torch.quantile(drawn - drawn.mean() + value, torch.tensor([0.025, 0.975]).double()).tolist()
+            out.append((max(low, 0.0), high))
+        return out
 
     def floor(self) -> tuple[float, float]:
-        """MMSE and SMSE of as many exact draws of the conditioned laws."""
-        u = Noise.range(self.seed + 1, len(self.fixed) * self.count).uniform((), step=0, stream="open")
-        values = torch.tensor(self.fixed, dtype=torch.float64).repeat_interleave(self.count)
-        return self.score(self.family.solve(values, u))
+        """MMSE and SMSE of as many exact draws of the conditioned laws, on average over eight sets."""
+        sets = []
+        for part in range(8):
+            u = Noise.range(self.seed + 1 + part, len(self.values)).uniform((), step=0, stream="open")
+            sets.append(self.score(self.family.solve(self.values, u)))
+        return tuple(torch.tensor(sets, dtype=torch.float64).mean(0).tolist())  # type: ignore[return-value]
 
-    def judge(self, method: Method, steps: int, *, initial: bool = False) -> FamilyRow:
-        """Draw by a method and score.
-
-        Parameters
-        ----------
-        method
-            The method.
-        steps
-            Intervals of the clock.
-        initial
-            Whether the method is given the initial slice alone.
-        """
-        noise = Noise.range(self.seed, len(self.fixed) * self.count)
+    def judge(self, entry: Entry) -> FamilyRow:
+        """Draw by a method and score, with its share of the samples."""
+        if entry.share != 1:
+            count = max(2, round(self.count * entry.share))
+            return replace(self, count=count).judge(replace(entry, share=1.0))
+        noise, slices = Noise.range(self.seed, len(self.values)), None
+        if entry.told:
+            some = self.family.solve(self.values, torch.full_like(self.values, 0.5))
+            slices = (some - self.flow.law.mean)[:, 0, :, 0]
         begin = time.process_time()
-        end = method.draw(
+        end = entry.method.draw(
             self.flow.denoiser,
             self.flow.process,
-            self.constraint(initial=initial),
-            steps=steps,
+            self.constraint(initial=entry.alone),
+            steps=entry.steps,
             noise=noise,
+            condition=slices,
         )
         spent = time.process_time() - begin
-        mmse, smse = self.score(end.x)
+        (mmse, smse), (first, second) = self.score(end.x), self.intervals(end.x)
         failed = end.records.get("failed/constraint", torch.zeros(0))
         return FamilyRow(
-            mmse,
-            smse,
-            float(self.constraint().violation(end.x).max()),
-            float(self.constraint(initial=True).violation(end.x).max()),
-            float(end.calls.double().mean()),
-            1e3 * spent / len(noise),
-            int(failed.sum()),
-        )
+            self.count, mmse, smse, first, second, *self.floor(),
+            constraint=float(self.constraint().violation(end.x).max()),
+            initial=float(self.constraint(initial=True).violation(end.x).max()),
+            calls=float(end.calls.double().mean()),
+            milliseconds=1e3 * spent / len(noise),
+            failed=int(failed.sum()),
+            label=entry.method.label,
+        )  # fmt: skip
 
-    def table(self, methods: Mapping[str, tuple[Method, int, bool]]) -> dict[str, FamilyRow]:
-        """Judge several methods, each with its steps and whether it gets the initial slice alone."""
-        return {name: self.judge(method, steps, initial=alone) for name, (method, steps, alone) in methods.items()}
+    def table(self, methods: Mapping[str, Entry]) -> dict[str, FamilyRow]:
+        """Judge several methods."""
+        return {name: self.judge(entry) for name, entry in methods.items()}

@@ -23,11 +23,17 @@ NAMES: Mapping[str, str] = {
     "heat": "heat:Heat",
     "helmholtz": "poisson:Helmholtz",
     "kolmogorov": "navier_stokes:Kolmogorov",
+    "mesh_elasticity": "mesh_elasticity:MeshElasticity",
+    "mesh_flow": "mesh_flow:MeshFlow",
     "mesh_poisson": "mesh_poisson:MeshPoisson",
     "mesh_stokes": "mesh_stokes:MeshStokes",
     "navier_stokes": "navier_stokes:NavierStokes",
     "obstacle_flow": "obstacle_flow:ObstacleFlow",
     "poisson": "poisson:Poisson",
+    "porous_medium": "closed_families:PorousMedium",
+    "shallow_water": "shallow_water:ShallowWater",
+    "stefan": "closed_families:Stefan",
+    "stokes_second": "closed_families:StokesSecond",
 }
 
 

@@ -67,6 +67,11 @@ class Advection(Evolution):
         """Interval of x times interval of t."""
         return self.interval / self.size
 
+    @property
+    def x(self) -> Tensor:
+        """Points."""
+        return torch.arange(self.size, dtype=torch.float64) / self.size
+
     def draw(self, noise: Source) -> State:
         """Draw speed and waves."""
         beta = 0.1 + 3.9 * noise.uniform((), step=0, stream="beta")

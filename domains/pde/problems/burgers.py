@@ -108,6 +108,11 @@ class Burgers(Evolution):
         """Interval of x times interval of t."""
         return self.interval / self.size
 
+    @property
+    def x(self) -> Tensor:
+        """Points."""
+        return torch.arange(self.size, dtype=torch.float64) / self.size
+
     def draw(self, noise: Source) -> State:
         """Draw initial values: the same waves on every grid."""
         most = (self.size - 1) // 3

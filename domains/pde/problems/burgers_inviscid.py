@@ -63,6 +63,7 @@ class BurgersInviscid(Evolution):
     terms = (Term("d_t u", {"u": 1}, time=1), Term("d_x (u^2 / 2)", {"u": 2}, space=1))
     order = 1.0
     truth_error = 0.08
+    boundary = "given inflow on the left, free outflow on the right"
     duration = 1.0
 
     @property

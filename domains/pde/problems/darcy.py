@@ -69,6 +69,7 @@ class Darcy(Problem):
     terms = (Term("div(a grad u)", {"a": 1, "u": 1}, space=2), Term("f", {"f": 1}))
     order = 2.0
     truth_error = 1e-2
+    boundary = "u = 0 on every side"
 
     @cached_property
     def domain(self) -> Rectangle:
@@ -223,6 +224,7 @@ class DarcyWells(Darcy):
     name = "darcy_wells"
     title = "Darcy flow between wells, log-normal medium, no outflow"
     truth_error = 4e-2
+    boundary = "no flow through any side"
 
     def __post_init__(self) -> None:
         if self.size % 8:

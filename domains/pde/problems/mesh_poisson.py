@@ -63,6 +63,7 @@ class MeshPoisson(Problem):
     terms = (Term("lap u", {"u": 1}, space=2), Term("f", {"f": 1}))
     order = 3.0
     truth_error = 1e-2
+    boundary = "u = 0 on the boundary"
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -68,6 +68,7 @@ class MeshStokes(Problem):
     )
     order = 2.0
     truth_error = 6e-2
+    boundary = "u = 0 on the boundary"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -83,6 +84,12 @@ class MeshStokes(Problem):
     def elements(self) -> StokesElements:
         """Taylor-Hood elements."""
         return taylor_hood(triangle_mesh(self.mesh.vertices, self.mesh.triangles), self.viscosity)
+
+    @property
+    def corners(self) -> np.ndarray:
+        """Numbers of both components at the vertices, shape ``(2, V)``."""
+        dofs: Any = self.elements.velocity.dofs
+        return np.asarray(dofs.nodal_dofs)
 
     def draw(self, noise: Source) -> State:
         """Draw forces, shape ``(batch, 2, vertices)``."""

@@ -81,6 +81,11 @@ class NavierStokes(Evolution):
         """Cell in space and time."""
         return self.interval * (self.length / self.size) ** 2
 
+    @property
+    def x(self) -> Tensor:
+        """Points along an axis."""
+        return self.length * torch.arange(self.size, dtype=torch.float64) / self.size
+
     def draw(self, noise: Source) -> State:
         """Draw initial vorticities."""
         law = GaussianField(Periodic(), alpha=2.5, tau=7.0, scale=7.0**1.5)

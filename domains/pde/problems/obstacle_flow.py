@@ -52,6 +52,7 @@ class ObstacleFlow(Problem):
     terms = (Term("d_x u", {"w": 1}, space=1), Term("d_y v", {"w": 1}, space=1))
     order = 1.0
     truth_error = 2e-2
+    boundary = "periodic box; w . n = 0 on solid cells"
 
     @property
     def shape(self) -> tuple[int, ...]:

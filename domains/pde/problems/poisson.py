@@ -54,6 +54,7 @@ class Poisson(Problem):
     terms = (Term("lap u", {"u": 1}, space=2), Term("f", {"f": 1}))
     order = 2.0
     truth_error = 5e-3
+    boundary = "u = 0 on every side"
     wave = 0.0
 
     def __post_init__(self) -> None:
@@ -74,6 +75,11 @@ class Poisson(Problem):
     def cell(self) -> float:
         """``h^2``."""
         return self.spacing**2
+
+    @property
+    def x(self) -> Tensor:
+        """Nodes along an axis."""
+        return torch.linspace(0, 1, self.size, dtype=torch.float64)
 
     def draw(self, noise: Source) -> State:
         """Draw sources."""

@@ -15,7 +15,15 @@ from scidiff.errors import UnknownNameError
 
 __all__ = ["RECIPES", "recipe"]
 
-RECIPES = MappingProxyType({"flow": "scidiff.domains.pde.training.flow_recipe:train_flow"})
+RECIPES = MappingProxyType(
+    {
+        "burgers": "scidiff.domains.pde.training.family_recipe:train_burgers",
+        "darcy": "scidiff.domains.pde.training.darcy_recipe:train_darcy",
+        "flow": "scidiff.domains.pde.training.flow_recipe:train_flow",
+        "flow-tune": "scidiff.domains.pde.training.flow_tune_recipe:tune_flow",
+        "heat": "scidiff.domains.pde.training.family_recipe:train_heat",
+    }
+)
 """Recipes by name."""
 
 

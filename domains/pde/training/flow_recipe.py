@@ -1,8 +1,8 @@
 """From simulated flows to a trained model file: the command that the bundled flow model comes from.
 
 ``scidiff pde train --recipe flow --out runs/flow`` simulates flows around random obstacles (kept in the folder of the
-run), fits the spectrum of the noise, and trains. At the end the first noise is calibrated around the obstacles of the
-validation set. The same command goes on with a run that was stopped.
+run), fits the spectrum of the noise, and trains. At the end noise and relaxation are calibrated around the obstacles of
+the validation set. The same command goes on with a run that was stopped.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from scidiff.io.files import atomic_write
 from scidiff.train import Precision, TrainConfig, TrainResult
 from scidiff.train import train as run
 
-from ..flow_evaluation import FlowTruth, fit_noise_scale
+from ..flow_evaluation import FlowTruth
+from ..flow_fit import fit_calibration
 from ..flow_geometry import FlowGeometry
 from ..flow_model import load_flow
 from ..flow_network import flow_unet
@@ -28,12 +29,10 @@ from ..flows import FlowLaw, flow_batches
 from .flow_data import FlowSet, fit_profile
 from .flow_task import FlowTask
 
-__all__ = ["VALID_FIRST", "flow_set", "flow_task", "train_flow"]
+__all__ = ["VALID_FIRST", "calibrate", "flow_set", "flow_task", "train_flow"]
 
 VALID_FIRST = 10**6
 """Number of the first geometry that is validated on."""
-
-_CALLS = 4
 
 
 def flow_set(
@@ -176,15 +175,15 @@ def train_flow(
     )
     result = run(task, config, folder, devices=devices, max_seconds=max_seconds)
     if result.finished:
-        _calibrate(result.model, valid)
+        calibrate(result.model, valid)
     return result
 
 
-def _calibrate(path: Path, valid: FlowSet) -> None:
-    """Fit the factor of the first noise around the obstacles of the validation set, and write it on the card."""
+def calibrate(path: Path, valid: FlowSet) -> None:
+    """Fit noise and relaxation around the obstacles of the validation set, and write them on the card."""
     tensors, card = load_model(path)
     each = [valid.fields[valid.geometry == g] for g in range(len(valid.obstacles))]
     truth = FlowTruth([FlowGeometry.around(mask) for mask in valid.obstacles], np.stack(each).astype(np.float64))
-    fitted = {"noise_scale": fit_noise_scale(load_flow(path), truth, _CALLS), "calls": _CALLS}
+    fitted = fit_calibration(load_flow(path), truth).to_card()
     facts = {name: card[name] for name in ("weights", "task", "training", "validation")}
     save_model(path, tensors, {**facts, "calibration": {**fitted, "geometries": len(each), "set": "validation"}})

@@ -119,7 +119,9 @@ def test_a_run_that_is_stopped_goes_on_and_its_file_samples(tmp_path):
         part = train_flow(tmp_path / "part", **options, max_seconds=1.0)
     assert whole.model.read_bytes() == part.model.read_bytes()
     model = load(whole.model)
-    assert model.noise_scale == model.card["calibration"]["noise_scale"] >= 1.0
+    told = model.card["calibration"]
+    assert [model.calibration.noise(calls) for calls in (1, 4, 20)] == [told["noise_scale"]["4"]] * 3
+    assert model.calibration.relax == told["relax"] >= 0
     samples = model.sample(2, steps=2, seed=0)
     assert samples.ok.all() and samples.provenance["model_sha256"]
 

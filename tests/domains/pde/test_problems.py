@@ -29,11 +29,17 @@ SMALL: dict[str, tuple[dict, float]] = {
     "heat": ({"size": 24, "frames": 8}, 1),
     "helmholtz": ({"size": 24}, 28),
     "kolmogorov": ({"size": 20, "frames": 4, "duration": 0.3}, 1),
+    "mesh_elasticity": ({"mesh": annulus(3, 24)}, 4),
+    "mesh_flow": ({"mesh": annulus(3, 24)}, 4),
     "mesh_poisson": ({"mesh": annulus(3, 24)}, 4),
     "mesh_stokes": ({"mesh": annulus(3, 24)}, 4),
     "navier_stokes": ({"size": 16, "frames": 4, "duration": 0.3}, 1),
     "obstacle_flow": ({"law": FlowLaw(shape=(16, 16), viscosity=0.02, times=(0.2,))}, 4),
     "poisson": ({"size": 24}, 28),
+    "porous_medium": ({"size": 25, "frames": 26}, 2),
+    "shallow_water": ({"size": 20, "frames": 4, "duration": 0.5}, 3.2),
+    "stefan": ({"size": 25, "frames": 26}, 3),
+    "stokes_second": ({"size": 25, "frames": 26}, 16),
 }
 
 
