@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from .geometry import Parallel as Parallel
     from .geometry import even_angles as even_angles
     from .grid import Grid as Grid
+    from .methods import reconstruct as reconstruct
+    from .methods import reconstruct_volume as reconstruct_volume
     from .phantoms import shepp_logan as shepp_logan
+    from .priors import GaussianPrior as GaussianPrior
+    from .priors import MixturePrior as MixturePrior
+    from .priors import fit_prior as fit_prior
+    from .priors import load as load
     from .scan import Scan as Scan
     from .simulation import simulate as simulate
     from .validation import validate as validate
@@ -33,13 +39,19 @@ __all__ = [
     "METHODS",
     "Cone",
     "Fan",
+    "GaussianPrior",
     "Grid",
+    "MixturePrior",
     "Parallel",
     "Reconstruction",
     "Scan",
     "Volume",
     "even_angles",
     "fbp",
+    "fit_prior",
+    "load",
+    "reconstruct",
+    "reconstruct_volume",
     "shepp_logan",
     "simulate",
     "validate",
@@ -49,13 +61,19 @@ _LAZY = {
     "METHODS": "classical",
     "Cone": "geometry",
     "Fan": "geometry",
+    "GaussianPrior": "priors",
     "Grid": "grid",
+    "MixturePrior": "priors",
     "Parallel": "geometry",
     "Reconstruction": "classical",
     "Scan": "scan",
     "Volume": "volume",
     "even_angles": "geometry",
     "fbp": "classical",
+    "fit_prior": "priors",
+    "load": "priors",
+    "reconstruct": "methods",
+    "reconstruct_volume": "methods",
     "shepp_logan": "phantoms",
     "simulate": "simulation",
     "validate": "validation",
@@ -68,6 +86,7 @@ DOMAIN = Domain(
     cli="scidiff.domains.ct.cli:app",
     demo=deferred("scidiff.domains.ct.demo:demo"),
     bench_rows=deferred("scidiff.domains.ct.benchmark:rows"),
+    campaign="scidiff.domains.ct.campaign:ADAPTER",
 )
 
 __getattr__ = lazy(__name__, _LAZY)

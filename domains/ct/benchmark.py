@@ -1,7 +1,9 @@
 """The benchmark of the domain: ``scidiff bench ct``.
 
-Rows in four groups: projectors against each other, against their adjoints and against exact integrals; speed against
-loops over other projectors; classical methods on simulated counts; and, where the data are at hand, a measured tooth.
+Rows in groups: projectors against each other, against their adjoints and against exact integrals; speed against loops
+over other projectors; classical methods on simulated counts; priors, exact and learned; posterior methods against
+posteriors that are known in full; memory; and, where the data are at hand, slices of another scanner, all methods on
+one scan, and a measured tooth.
 """
 
 from __future__ import annotations
@@ -10,7 +12,18 @@ from collections.abc import Iterator
 
 from scidiff.domain import Row
 
-from .rows import classical_rows, operator_rows, speed_rows, tooth_rows
+from .rows import (
+    calibration_rows,
+    classical_rows,
+    dm4ct_rows,
+    memory_rows,
+    operator_rows,
+    prior_rows,
+    siemens_rows,
+    speed_rows,
+    tooth_posterior_rows,
+    tooth_rows,
+)
 
 __all__ = ["rows"]
 
@@ -20,5 +33,11 @@ def rows(fast: bool, seed: int) -> Iterator[Row]:
     yield from operator_rows(seed)
     yield from speed_rows(seed)
     yield from classical_rows(fast, seed)
+    yield from prior_rows(fast, seed)
+    yield from calibration_rows(fast, seed)
     if not fast:
+        yield from memory_rows(seed)
+        yield from siemens_rows()
+        yield from dm4ct_rows()
         yield from tooth_rows()
+        yield from tooth_posterior_rows()

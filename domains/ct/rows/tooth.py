@@ -18,12 +18,12 @@ from ..grid import Grid
 from ..readers import read_exchange
 from ..scan import Scan
 
-__all__ = ["tooth_rows"]
+__all__ = ["tooth_rows", "tooth_scan"]
 
 _SIZE, _EVERY = 320, 4
 
 
-def _scan() -> Scan | None:
+def tooth_scan() -> Scan | None:
     """The scan, or None where it, or h5py, is not at hand."""
     folder = data_folder()
     path = None if folder is None else folder / "ct" / "tooth.h5"
@@ -37,7 +37,7 @@ def _scan() -> Scan | None:
 
 def tooth_rows() -> Iterator[Row]:
     """Measure fit of all views, and prediction of held-out ones from a quarter of them."""
-    scan = _scan()
+    scan = tooth_scan()
     if scan is None:
         return
     note = "found from the file alone; pinned at 296.1"

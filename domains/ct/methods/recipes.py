@@ -1,0 +1,250 @@
+"""How each method is made of the parts of the core: a rule, transforms, and where it begins.
+
+``sigma`` is in units of the prior. All runs begin at the level ``top``: at draws of the analytic Gaussian posterior
+(`begin`), which cost one linear solve and no call of the prior, or at an image that exists already, plus noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scidiff.errors import ConfigError
+from scidiff.guidance.draws import Glass
+from scidiff.guidance.gaussian import MMPS, TMPD, PiGDM
+from scidiff.guidance.monte_carlo import CBG
+from scidiff.guidance.particles import Particles
+from scidiff.guidance.tilt import Estimator, Tilt
+from scidiff.random import Noise
+from scidiff.sample.exponential import dpmpp_2m, dpmpp_2m_sde
+from scidiff.sample.restart import chain
+from scidiff.sample.solvers import ancestral, ddim
+from scidiff.sample.table import Table, TableRule
+from scidiff.sample.transform import Transform
+
+from ..priors.gaussian import GaussianPrior
+from .conditional import Conditional, Spectral, White
+from .draws import PosteriorDraw
+from .gibbs import DapsRise, GibbsRise, sweeps
+from .guided import DPS, Proximal, Sirt, Sitcom, information_norm
+from .ladders import FLOOR, diffpir_table, ladder, renoise_table, times
+from .problem import Problem
+from .spread import Probes
+from .variational import DMPlug, RedDiff
+
+__all__ = ["Recipe"]
+
+_TOP = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """A run of the one loop.
+
+    Parameters
+    ----------
+    rule
+        How the state moves.
+    transforms
+        What changes the prediction.
+    top
+        Noise level of the start.
+    warm
+        Image that the start is a noisy version of; draws of the analytic Gaussian posterior without one.
+    particles
+        Particles behind each sample.
+    drawn
+        Gaussians given the scan, where noise is drawn given the scan as well: the start of split Gibbs.
+    """
+
+    rule: TableRule
+    transforms: Sequence[Transform]
+    top: float
+    warm: Tensor | None = None
+    particles: Particles | None = None
+    drawn: Conditional | None = None
+
+    def begin(self, problem: Problem, noise: Noise) -> Tensor:
+        """State at the level ``top``.
+
+        Parameters
+        ----------
+        problem
+            The data.
+        noise
+            One stream for each particle.
+        """
+        shape = problem.grid.shape
+        near = first_draws(problem, noise) if self.warm is None else self.warm.expand(len(noise), *shape)
+        if self.drawn is not None:
+            return self.drawn.draw(near, White(self.top), noise, 0, "ct/start").x
+        return near + self.top * noise.normal(shape, step=0, stream="ct/start")
+
+
+def first_draws(problem: Problem, noise: Noise) -> Tensor:
+    """Draws of the posterior of a Gaussian prior: the prior itself where it is Gaussian, else the analytic one.
+
+    Parameters
+    ----------
+    problem, noise
+        As for `Recipe.begin`.
+    """
+    law = problem.prior if isinstance(problem.prior, GaussianPrior) else GaussianPrior(mean_image=problem.flat)
+    root = Spectral(law.covariance(problem.grid).eigenvalues)
+    mean = law.mean(problem.grid).expand(len(noise), *problem.grid.shape)
+    return Conditional(problem, 0.1).draw(mean, root, noise, 0, "ct/first").x
+
+
+def _falling(problem: Problem, steps: int, top: float) -> Tensor:
+    return times(problem.prior, ladder(steps, top))
+
+
+def posterior(
+    problem: Problem, steps: int, *, top: float = 0.3, each: int = 1, finish: float = 0.1, tolerance: float = 0.1,
+    warm: Tensor | None = None,
+) -> Recipe:  # fmt: skip
+    """Split Gibbs whose draws of ``x`` given ``z`` carry the posterior covariance, finished on the scan."""
+    table, conditional = _gibbs(problem, steps, top, each), Conditional(problem, tolerance)
+    rule = GibbsRise(table, conditional=conditional, finish=finish)
+    return Recipe(rule, (PosteriorDraw(None, Probes(1), each),), top, warm, drawn=conditional)
+
+
+def split_gibbs(
+    problem: Problem, steps: int, *, top: float = 0.7, each: int = 4, tolerance: float = 0.1, warm: Tensor | None = None
+) -> Recipe:
+    """Unconditional stochastic runs of `each` calls between exact Gaussian draws."""
+    conditional = Conditional(problem, tolerance)
+    rule = GibbsRise(_gibbs(problem, steps, top, each), conditional=conditional)
+    return Recipe(rule, (), top, warm, drawn=conditional)
+
+
+def _gibbs(problem: Problem, steps: int, top: float, each: int) -> Table:
+    if each < 1 or steps < each:
+        raise ConfigError(f"{steps} steps of parts of {each} calls; expected at least one part")
+    levels = ladder(steps // each, top, min(top, 2 * FLOOR))
+    return sweeps(problem.prior, levels, FLOOR, dpmpp_2m_sde if each > 1 else ancestral, each, 0.3, "split Gibbs")
+
+
+def matheron(
+    problem: Problem, steps: int, *, top: float = 0.5, each: int = 1, depth: float = 0.3, probes: int = 2,
+    tolerance: float = 0.1, warm: Tensor | None = None,
+) -> Recipe:  # fmt: skip
+    """Draws of the clean image by `each` calls of the prior, corrected to the scan, re-noised."""
+    each = min(each, steps)
+    schedule, levels = problem.prior.process.schedule, ladder(steps // each, top, min(top, 2 * FLOOR))
+    parts = [ancestral(schedule, times(problem.prior, ladder(each, rho, depth * rho))) for rho in levels.tolist()]
+    one = renoise_table(schedule, times(problem.prior, levels))
+    table = chain(schedule, parts, "Matheron draws") if each > 1 else one
+    conditional = Conditional(problem, tolerance)
+    return Recipe(TableRule(table), (PosteriorDraw(conditional, Probes(probes), each),), top, warm)
+
+
+def daps(
+    problem: Problem, steps: int, *, top: float = _TOP, each: int = 3, scale: float = 1.0, tolerance: float = 0.1,
+    warm: Tensor | None = None,
+) -> Recipe:  # fmt: skip
+    """Probability-flow runs of `each` calls, Gaussian draws near their ends, fresh noise."""
+    if each < 1 or steps < each:
+        raise ConfigError(f"{steps} steps of parts of {each} calls; expected at least one part")
+    levels = ladder(steps // each, top, 2 * FLOOR)
+    table = sweeps(problem.prior, levels, FLOOR, dpmpp_2m, each, 0.1, "DAPS")
+    rule = DapsRise(table, conditional=Conditional(problem, tolerance), scale=scale)
+    return Recipe(rule, (), top, warm)
+
+
+def _tilted(problem: Problem, table: Table, estimator: Estimator, top: float, *more: Transform) -> Recipe:
+    return Recipe(TableRule(table), (Tilt(problem.likelihood, estimator), *more), top)
+
+
+def mmps(problem: Problem, steps: int, *, top: float = _TOP, iterations: int = 5) -> Recipe:
+    """Moment matching, with the Jacobian of the network in every conjugate gradient."""
+    table = dpmpp_2m(problem.prior.process.schedule, _falling(problem, steps, top))
+    return _tilted(problem, table, MMPS(iterations), top)
+
+
+def tmpd(problem: Problem, steps: int, *, top: float = _TOP) -> Recipe:
+    """Row sums of the Jacobian."""
+    table = dpmpp_2m(problem.prior.process.schedule, _falling(problem, steps, top))
+    return _tilted(problem, table, TMPD(), top)
+
+
+def pigdm(problem: Problem, steps: int, *, top: float = _TOP, variance: float = 1.0, iterations: int = 50) -> Recipe:
+    """Pseudo-inverse guidance with the factor ``(W^-1 + r^2 A A^T)^-1``."""
+    table = ddim(problem.prior.process.schedule, _falling(problem, steps, top))
+    return _tilted(problem, table, PiGDM(variance, iterations), top)
+
+
+def dps(problem: Problem, steps: int, *, top: float = _TOP, scale: float = 1.0) -> Recipe:
+    """Plug-in gradient."""
+    table = ancestral(problem.prior.process.schedule, _falling(problem, steps, top))
+    return _tilted(problem, table, DPS(information_norm(problem), scale), top)
+
+
+def mcg(problem: Problem, steps: int, *, top: float = _TOP, scale: float = 1.0) -> Recipe:
+    """Plug-in gradient and a SIRT step."""
+    table = ancestral(problem.prior.process.schedule, _falling(problem, steps, top))
+    return _tilted(problem, table, DPS(information_norm(problem), scale), top, Sirt(problem))
+
+
+def dds(problem: Problem, steps: int, *, top: float = _TOP, iterations: int = 5, scale: float = 1.0) -> Recipe:
+    """A few conjugate gradients from the denoised mean."""
+    table = ddim(problem.prior.process.schedule, _falling(problem, steps, top))
+    step = Proximal(Conditional(problem, 1e-6, iterations), scale)
+    return Recipe(TableRule(table), (step,), top)
+
+
+def diffpir(
+    problem: Problem, steps: int, *, top: float = _TOP, zeta: float = 0.3, scale: float = 1.0, tolerance: float = 0.03
+) -> Recipe:
+    """The proximal step to a tolerance, and a share of fresh noise."""
+    table = diffpir_table(problem.prior.process.schedule, _falling(problem, steps, top), zeta)
+    step = Proximal(Conditional(problem, tolerance), scale)
+    return Recipe(TableRule(table), (step,), top)
+
+
+def red_diff(
+    problem: Problem, steps: int, *, top: float = _TOP, rate: float = 0.05, scale: float = 1.0, beta: float = 0.0
+) -> Recipe:
+    """Adam on a regularised least-squares problem."""
+    start = torch.full(problem.grid.shape, problem.flat, dtype=torch.float64)
+    table = renoise_table(problem.prior.process.schedule, _falling(problem, steps, top))
+    return Recipe(TableRule(table), (RedDiff(problem, start, steps, rate, scale, beta),), top)
+
+
+def hybridreg(
+    problem: Problem, steps: int, *, top: float = _TOP, rate: float = 0.05, scale: float = 1.0, beta: float = 0.9999
+) -> Recipe:
+    """RED-diff with correlated noise."""
+    return red_diff(problem, steps, top=top, rate=rate, scale=scale, beta=beta)
+
+
+def dmplug(problem: Problem, steps: int, *, top: float = _TOP, rate: float = 0.05, short: int = 3) -> Recipe:
+    """Adam on the start of a run of `short` calls; `steps` counts optimiser steps."""
+    schedule = problem.prior.process.schedule
+    run = ddim(schedule, times(problem.prior, ladder(short, top, 0.1)))
+    still = torch.cat([problem.prior.time(torch.full((steps,), top)), torch.zeros(1, dtype=torch.float64)])
+    table = renoise_table(schedule, still)
+    return Recipe(TableRule(table), (DMPlug(problem, run, steps, rate),), top)
+
+
+def sitcom(problem: Problem, steps: int, *, top: float = _TOP, iterations: int = 10, scale: float = 1.0) -> Recipe:
+    """Inputs of the network that explain the data, re-noised; `steps` counts levels."""
+    table = renoise_table(problem.prior.process.schedule, _falling(problem, steps, top))
+    return Recipe(TableRule(table), (Sitcom(problem, iterations, scale=scale),), top)
+
+
+def cbg(problem: Problem, steps: int, *, top: float = _TOP, draws: int = 16, inner: int = 8) -> Recipe:
+    """Weights of draws from the prior's posterior; for few data, or coarse ones."""
+    table = ancestral(problem.prior.process.schedule, _falling(problem, steps, top))
+    return _tilted(problem, table, CBG(Glass(inner, scale=0.5), draws), top)
+
+
+def tds(problem: Problem, steps: int, *, top: float = _TOP, size: int = 8) -> Recipe:
+    """Particles with the twist of TMPD."""
+    table = ancestral(problem.prior.process.schedule, _falling(problem, steps, top))
+    rule, tilt = TableRule(table), Tilt(problem.likelihood, TMPD())
+    particles = Particles(tilt, rule, size)
+    return Recipe(rule, (tilt, particles), top, particles=particles)

@@ -1,0 +1,274 @@
+"""Rows on slices of another scanner: a Siemens series of 20 slices, of which the prior has seen none.
+
+Slices are averaged to 128^2 pixels of 3.9 mm, ``x = 1 + HU / 1000`` clipped to the range of the prior, and projected by
+the projector of the reconstruction (which spares every method the error of discretisation); Gaussian noise is relative
+to the largest line integral. PSNR has the range 2. The baseline is TV with positivity whose weight was chosen *with the
+truth*. Conformal factors come from slices of a volume that the prior was validated on. Data: ``ct/totalseg`` below
+``SCIDIFF_DATA``.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import norm
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate
+
+from scidiff.analysis.calibration import conformal_map
+from scidiff.domain import Row
+from scidiff.errors import MissingPackageError, UnknownNameError
+from scidiff.io.files import data_folder
+
+from ..checks import ScanWarning
+from ..classical import Reconstruction, by_oracle, tv
+from ..classical.methods import first_weights
+from ..geometry import Parallel, even_angles
+from ..grid import Grid
+from ..methods import reconstruct
+from ..methods.run import find_prior
+from ..metrics import psnr, ssim
+from ..priors.prior import Prior
+from ..readers import read_dicom, read_nifti
+from ..reconstruction import PosteriorImages
+from ..scan import Scan
+from ..simulation import noisy_scan
+
+__all__ = ["SETTINGS", "Setting", "Slices", "calls_rows", "conformal_rows", "gain_rows", "load_slices", "siemens_rows"]
+
+_SIZE, _SPAN = 128, 2.0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a slice is scanned.
+
+    Parameters
+    ----------
+    views
+        Number of views.
+    arc
+        Their arc, degrees.
+    noise
+        Standard deviation over the largest line integral.
+    gain
+        What the mean of samples has to gain over TV, dB.
+    """
+
+    views: int
+    arc: float
+    noise: float
+    gain: float
+
+    @property
+    def name(self) -> str:
+        """For rows."""
+        return f"{self.views} views of {self.arc:g} degrees, noise {100 * self.noise:g} %"
+
+
+SETTINGS = (
+    Setting(20, 180.0, 0.002, 1.5),
+    Setting(40, 180.0, 0.002, 1.5),
+    Setting(20, 180.0, 0.01, 1.5),
+    Setting(40, 180.0, 0.01, 1.5),
+    Setting(60, 90.0, 0.002, 0.0),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Slices:
+    """Slices in units of a prior.
+
+    Parameters
+    ----------
+    prior
+        The prior.
+    x
+        ``(count, 128, 128)``, float64.
+    grid
+        Their grid.
+    """
+
+    prior: Prior
+    x: Tensor
+    grid: Grid
+
+    def scan(self, number: int, setting: Setting) -> Scan:
+        """Scan one slice."""
+        geometry = Parallel(even_angles(setting.views, math.radians(setting.arc)), 3 * _SIZE // 2, self.grid.lengths[1])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ScanWarning)
+            blank = Scan.from_projections(torch.ones(geometry.shape), geometry, sd=1.0)
+            y = blank.operator(self.grid).apply(self.prior.unit * self.x[number][None])[0]
+            return noisy_scan(y, geometry, setting.noise, sample=number)
+
+
+def load_slices(prior: Prior, validation: bool = False) -> Slices | None:
+    """The test series, or slices of the volume that the prior was validated on; None where the data are not at hand."""
+    folder = data_folder()
+    root = None if folder is None else folder / "ct" / "totalseg"
+    if root is None or not (root / "dicom").exists():
+        return None
+    try:
+        return _validation(root, prior) if validation else _test(root, prior)
+    except MissingPackageError:
+        return None
+
+
+def _test(root: Path, prior: Prior) -> Slices:
+    volume = read_dicom(root / "dicom")
+    x = (volume.attenuation() / prior.unit).clamp(max(prior.lower, 0.0), min(prior.upper, 2.5))
+    factor = x.shape[-1] // _SIZE
+    return Slices(prior, avg_pool2d(x[:, None], factor)[:, 0], Grid((_SIZE, _SIZE), volume.grid.lengths[-1] * factor))
+
+
+def _validation(root: Path, prior: Prior) -> Slices:
+    """Slices in the middle of the abdomen, those that were held out of training, on the grid of the test series."""
+    volume = read_nifti(root / "abdomen_3mm.nii.gz")
+    x = (volume.attenuation() / prior.unit).clamp(0.0, 2.5)
+    count, pixel = len(x), _test(root, prior).grid.lengths[-1]
+    first = round(0.55 * count)
+    kept = x[first : first + max(1, round(0.12 * count))]
+    shape = [round(n * h / pixel) for n, h in zip(kept.shape[1:], volume.grid.lengths[1:], strict=True)]
+    small = interpolate(kept[:, None], size=shape, mode="bilinear", antialias=True, align_corners=False)[:, 0]
+    out = torch.zeros(len(small), _SIZE, _SIZE, dtype=torch.float64)
+    rows, columns = ((_SIZE - n) // 2 for n in small.shape[1:])
+    out[:, rows : rows + small.shape[1], columns : columns + small.shape[2]] = small
+    return Slices(prior, out, Grid((_SIZE, _SIZE), pixel))
+
+
+def _tv(scan: Scan, grid: Grid, weight: float, start: Reconstruction | None) -> Reconstruction:
+    return tv(scan, grid, weight, 1e-2, 2000, start)
+
+
+def _oracle(slices: Slices, number: int, scan: Scan) -> Reconstruction:
+    truth, unit = slices.x[number], slices.prior.unit
+    guess = first_weights(scan, slices.grid)[1]
+    return by_oracle(partial(_tv, scan, slices.grid), guess, truth * unit, _SPAN * unit, 1.0, 7)
+
+
+def siemens_rows(
+    prior: str = "ct",
+    slices: Sequence[int] = (4, 10, 16),
+    steps: int = 100,
+    settings: Sequence[Setting] = SETTINGS,
+) -> Iterator[Row]:
+    """Measure gains, fit, coverage and cost on some slices.
+
+    Parameters
+    ----------
+    prior
+        Name or path.
+    slices
+        Numbers of the slices, 0 to 19.
+    steps
+        Noise levels.
+    settings
+        Scans.
+    """
+    try:
+        law = find_prior(prior)
+    except UnknownNameError:
+        return
+    test = load_slices(law)
+    if test is None:
+        return
+    for setting in settings:
+        yield from gain_rows(test, setting, slices, steps)
+    yield from calls_rows(test, settings[0], slices[:2])
+    held = load_slices(law, validation=True)
+    if held is not None:
+        yield from conformal_rows(test, held, settings[0], slices)
+
+
+def gain_rows(test: Slices, setting: Setting, numbers: Sequence[int], steps: int, count: int = 8) -> Iterator[Row]:
+    """Mean of samples against TV with the oracle's weight."""
+    unit, found = test.prior.unit, []
+    seconds = calls = 0.0
+    for number in numbers:
+        scan, truth = test.scan(number, setting), test.x[number]
+        best = _oracle(test, number, scan).image / unit
+        begun = time.perf_counter()
+        got = reconstruct(scan, test.prior, grid=test.grid, count=count, steps=steps)
+        seconds, calls, mean = seconds + time.perf_counter() - begun, got.calls, got.mean / unit
+        pairs = [float(measure(x, truth, _SPAN)) for measure in (psnr, ssim) for x in (mean, best)]
+        found.append([*pairs, float(got.chi2.mean()), got.coverage(unit * truth)])
+    p, p_tv, s, s_tv, chi2, covered = np.array(found).T
+    gains, where = p - p_tv, f"Siemens, {setting.name}"
+    half = 2 * float(gains.std(ddof=1)) / math.sqrt(len(gains)) if len(gains) > 1 else None
+    note = (
+        f"mean of {count} samples, {len(numbers)} slices, {steps} levels; PSNR {p.mean():.2f} dB, TV {p_tv.mean():.2f}"
+    )
+    yield Row(
+        f"{where}: gain in PSNR over TV with the oracle weight", "measured", float(gains.mean()), unit="dB",
+        interval=None if half is None else (float(gains.mean()) - half, float(gains.mean()) + half), bar=setting.gain,
+        baseline=0.0, baseline_name="TV+, oracle weight", calls=calls, seconds=seconds / len(numbers), note=note,
+    )  # fmt: skip
+    yield Row(
+        f"{where}: SSIM", "measured", float(s.mean()), bar=float(s_tv.mean()), baseline=float(s_tv.mean()),
+        baseline_name="TV+, oracle weight", note=note,
+    )  # fmt: skip
+    low, high = float(chi2.min()), float(chi2.max())
+    off = max(abs(low - 1.0), abs(high - 1.0))
+    fit = f"single samples, slices from {low:.3f} to {high:.3f}"
+    yield Row(f"{where}: chi^2/n, farthest from 1", "measured", off, bar=0.2, above=False, note=fit)
+    yield Row(
+        f"{where}: coverage of 90 % intervals", "measured", float(covered.mean()), note=f"{note}; Student, no factor"
+    )
+
+
+def calls_rows(test: Slices, setting: Setting, numbers: Sequence[int], count: int = 8) -> Iterator[Row]:
+    """Quality against calls, cold and from TV by discrepancy."""
+    unit, best = test.prior.unit, 0.0
+    for steps, warm in ((100, ""), (50, ""), (20, ""), (20, "tv"), (10, "tv"), (5, "tv")):
+        values, seconds, calls = [], 0.0, 0.0
+        for number in numbers:
+            scan = test.scan(number, setting)
+            options = {"warm": warm, "top": 0.1} if warm else {}
+            got = reconstruct(scan, test.prior, grid=test.grid, count=count, steps=steps, **options)
+            values.append(float(psnr(got.mean / unit, test.x[number], _SPAN)))
+            seconds, calls = seconds + got.seconds / count / len(numbers), got.calls
+        value = float(np.mean(values))
+        best = max(best, value)
+        begun = "TV" if warm else "a Gaussian draw"
+        where = f"Siemens, {setting.name}: PSNR of {steps} levels from {begun}"
+        yield Row(
+            where, "measured", value, unit="dB", baseline=best, baseline_name="best so far", calls=calls,
+            seconds=seconds, note="seconds for one sample, TV included",
+        )  # fmt: skip
+
+
+def conformal_rows(
+    test: Slices, held: Slices, setting: Setting, numbers: Sequence[int], count: int = 40, steps: int = 20
+) -> Iterator[Row]:
+    """Coverage with many samples, before and after a factor from other slices."""
+
+    def draw(slices: Slices, number: int) -> PosteriorImages:
+        scan = slices.scan(number, setting)
+        return reconstruct(scan, slices.prior, grid=slices.grid, count=count, steps=steps, seed=1)
+
+    known = np.linspace(0, len(held.x) - 1, 9).round().astype(int).tolist()
+    others = [draw(held, number) for number in known]
+    floor = 1e-3 * test.prior.unit
+    truth = np.stack([(held.prior.unit * held.x[number]).numpy() for number in known])
+    mean, sd = (np.stack([getattr(one, part).numpy() for one in others]) for part in ("mean", "sd"))
+    factor = float(conformal_map(truth, mean, sd + floor, 0.9).factor) / float(norm.isf(0.05))
+    results = [(draw(test, number), test.prior.unit * test.x[number]) for number in numbers]
+    before = float(np.mean([one.coverage(x) for one, x in results]))
+    z = float(norm.isf(0.05)) * factor
+    after = float(
+        np.mean([float(((one.mean - x).abs() <= z * (one.sd + floor)).double().mean()) for one, x in results])
+    )
+    note = f"{count} samples, {steps} levels, {len(numbers)} slices"
+    where = f"Siemens, {setting.name}: coverage of 90 % intervals, distance from 0.90"
+    yield Row(f"{where}, no factor", "measured", abs(before - 0.9), bar=0.05, above=False, note=f"{note}: {before:.3f}")
+    told = f"{note}; factor {factor:.3f} from {len(known)} slices of another volume: {after:.3f}"
+    yield Row(f"{where}, conformal", "measured", abs(after - 0.9), bar=0.05, above=False, note=told)
