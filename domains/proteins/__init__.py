@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from .repair import relax as relax
     from .structures import read as read
     from .symmetry import parse_symmetry as parse_symmetry
+    from .torsion.model import TorsionModel as TorsionModel
+    from .torsion.model import load as load
+    from .torsion.recipe import train as train
     from .validation import validate as validate
     from .writers import write as write
 
@@ -33,13 +36,16 @@ __all__ = [
     "Chains",
     "Design",
     "StructureError",
+    "TorsionModel",
     "graft",
+    "load",
     "motif_rmsd",
     "parse_contigs",
     "parse_symmetry",
     "read",
     "refit",
     "relax",
+    "train",
     "validate",
     "write",
 ]
@@ -48,13 +54,16 @@ _LAZY = {
     "Chains": "chains",
     "Design": "design",
     "StructureError": "errors",
+    "TorsionModel": "torsion.model",
     "graft": "motif",
+    "load": "torsion.model",
     "motif_rmsd": "motif",
     "parse_contigs": "contigs",
     "parse_symmetry": "symmetry",
     "read": "structures",
     "refit": "repair",
     "relax": "repair",
+    "train": "torsion.recipe",
     "validate": "validation",
     "write": "writers",
 }
@@ -67,6 +76,7 @@ DOMAIN = Domain(
     datasets="scidiff.domains.proteins.data:DATASETS",
     demo=deferred("scidiff.domains.proteins.demo:demo"),
     bench_rows=deferred("scidiff.domains.proteins.benchmark:rows"),
+    campaign="scidiff.domains.proteins.campaign:ADAPTER",
 )
 
 __getattr__ = lazy(__name__, _LAZY)

@@ -1,4 +1,4 @@
-"""Rows of the benchmark that need no model: exactness of the geometry, and held-out real chains through every check.
+"""Rows of the benchmark: exactness of the geometry, real chains through every check, relaxation, and samples.
 
 The rows of real chains are the scale on which samples are read. They need the cgdms chains, and are left out where
 those are not on this computer; the Top8000 rows need its grids in `$SCIDIFF_DATA` as well.
@@ -23,6 +23,8 @@ from .data import at_hand, load, select
 from .ideal_chains import atom_by_atom, uniform_chain
 from .intervals import wilson
 from .ramachandran import own, top8000
+from .relaxation_benchmark import relaxation_rows
+from .sample_benchmark import sample_rows
 from .superpose import lddt
 from .symmetry import cyclic, dihedral_group, icosahedral, octahedral, screw, tetrahedral
 from .tmalign import pair_tm
@@ -52,6 +54,8 @@ def rows(fast: bool, seed: int) -> Iterator[Row]:
         held_out = select(load("valid", progress=False))
         yield from _real(held_out, fast)
         yield from _alignment(held_out, fast)
+    yield from relaxation_rows(fast, seed)
+    yield from sample_rows(fast, seed)
     if at_hand() and not fast:
         yield from _all_real(select(load("all", progress=False)))
 

@@ -16,11 +16,13 @@ from torch import Tensor
 from .geometry import ANGLE_SD, ANGLES
 from .torsions import Internal, ideal
 
-__all__ = ["bounded", "from_bounded"]
+__all__ = ["SLOPES", "bounded", "from_bounded"]
 
 _SDS = 3.99
 _SLACK = math.radians(19.9)
 _EDGE = 0.999
+SLOPES = (_SLACK, *(_SDS * sd for sd in ANGLE_SD))
+"""Change of omega and of the three angles with ``v`` and ``u`` at zero, radians."""
 
 
 def bounded(internal: Internal) -> tuple[Tensor, Tensor, Tensor]:

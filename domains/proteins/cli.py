@@ -1,17 +1,24 @@
-"""Command line of the domain: ``scidiff proteins validate | repair | assemble | design | draw``."""
+"""Command line of the domain: ``scidiff proteins sample | motif | train | validate | evaluate | repair | ...``."""
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from .cli_output import tell
+from .evaluate_command import evaluate
+from .sample_command import sample
+from .scaffolding.command import motif
+from .sequence.command import sequence
+from .torsion.train_command import train
+
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Protein backbones: check, repair, assemble, specify, draw.")
+app = typer.Typer(no_args_is_help=True, help="Protein backbones: draw, scaffold, check, repair, assemble.")
+for command in (sample, motif, train, evaluate, sequence):
+    app.command()(command)
 
 File = Annotated[Path, typer.Argument(help="Structure file: .cif, .bcif, .pdb.")]
 Out = Annotated[Path, typer.Option(help="File to write: .cif, .bcif or .pdb.")]
@@ -23,6 +30,9 @@ Json = Annotated[Path | None, typer.Option("--json", help="Write one JSON object
 def validate(
     files: Annotated[list[Path], typer.Argument(help="Structure files: .cif, .bcif, .pdb.")],
     split_gaps: Gaps = False,
+    together: Annotated[
+        bool, typer.Option("--together", help="Count hydrogen bonds between the chains of a file too.")
+    ] = False,
     novelty: Annotated[
         bool, typer.Option("--novelty", help="Add the nearest training chain (needs the chains).")
     ] = False,
@@ -44,17 +54,44 @@ def validate(
     notes = [str(note) for structure in read for note in structure.notes]
     rows = report.rows()
     lines = [_line(row) for row in rows] + [f"note: {note}" for note in notes]
-    _tell({**report.as_json(), "chains": rows, "notes": notes}, to_json, lines)
+    facts = {**report.as_json(), "gates_together": report.gates_together(), "chains": rows, "notes": notes}
+    if together:
+        whole = [_together(file, structure.chains) for file, structure in zip(files, read, strict=True)]
+        facts["together"] = whole
+        lines += [
+            f"{w['file']}: helix {w['helix']:.0%}, strand {w['strand']:.0%} with bonds between chains" for w in whole
+        ]
+    tell(facts, to_json, lines)
     return 0 if bool(report.valid.all()) else 1
 
 
+def _together(file: Path, chains: Any) -> dict[str, Any]:
+    """Secondary structure of the chains of one file with bonds between them, and their clashes."""
+    from .docking import interchain_clashes
+    from .secondary import HELIX, STRAND, assign_together
+
+    states, of = assign_together(chains), chains.mask
+    share = {n: float(((states == k) & of).sum() / of.sum()) for n, k in (("helix", HELIX), ("strand", STRAND))}
+    return {"file": file.name, **share, "clashes_between_chains": interchain_clashes(chains)}
+
+
 @app.command()
-def repair(file: File, out: Out, split_gaps: Gaps = False, to_json: Json = None) -> None:
+def repair(
+    file: File,
+    out: Out,
+    relax: Annotated[
+        bool, typer.Option("--relax", help="Remove clashes and mend torsions too, instead of geometry alone.")
+    ] = False,
+    split_gaps: Gaps = False,
+    to_json: Json = None,
+) -> None:
     """Project chains onto exact local geometry; raw and repaired are both reported."""
     from .repair import refit
+    from .repair import relax as relax_chains
     from .writers import write
 
-    done = refit(_read(file, split_gaps).chains)
+    chains = _read(file, split_gaps).chains
+    done = relax_chains(chains) if relax else refit(chains)
     write(out, done.chains, {"made_by": "scidiff proteins repair", "source": file.name})
     facts = {"raw": done.raw_report.as_json(), "repaired": done.report.as_json(), "moved": done.moved.tolist()}
     lines = [
@@ -63,7 +100,7 @@ def repair(file: File, out: Out, split_gaps: Gaps = False, to_json: Json = None)
             done.raw.names, done.moved.tolist(), done.raw_report.valid, done.report.valid, strict=True
         )
     ]
-    _tell(facts, to_json, lines)
+    tell(facts, to_json, lines)
 
 
 @app.command()
@@ -82,7 +119,7 @@ def assemble(
     write(out, whole, {"made_by": "scidiff proteins assemble", "source": file.name, "symmetry": group.name})
     error = float(group.error(whole.xyz.unflatten(0, (len(group), len(unit)))))
     facts = {"out": str(out), "count": len(whole), "symmetry": group.name, "error": error}
-    _tell(facts, to_json, [f"{len(whole)} chains in {group.name} to {out}, symmetric to {error:.1e} Å"])
+    tell(facts, to_json, [f"{len(whole)} chains in {group.name} to {out}, symmetric to {error:.1e} Å"])
 
 
 @app.command()
@@ -104,7 +141,7 @@ def design(
     for layout in found:
         pairs = [f"{'ABCDEFGHIJ'[c % 10]}{n}={label}{old}" for (c, n), (label, old) in layout.table.items()]
         drawn.append({"length": len(layout), "kept": int(layout.fixed.sum()), "numbers": pairs})
-    _tell(
+    tell(
         {"layouts": drawn, "seed": seed}, to_json, [f"{d['length']} residues: {' '.join(d['numbers'])}" for d in drawn]
     )
 
@@ -141,13 +178,3 @@ def _line(row: dict[str, Any]) -> str:
         f"favoured {n['favoured']:.1%}, helix {n['helix']:.0%}, strand {n['strand']:.0%}, Rg ratio {n['rg_ratio']:.2f} "
         f"(above {place} of real chains){nearest}"
     )
-
-
-def _tell(facts: dict[str, Any], to_json: Path | None, lines: list[str]) -> None:
-    """Print lines, or the facts as JSON where that was asked for."""
-    if to_json is not None and str(to_json) != "-":
-        from scidiff.io.files import atomic_write
-
-        with atomic_write(to_json) as file:
-            json.dump(facts, file, indent=2)
-    sys.stdout.write(json.dumps(facts, indent=2) + "\n" if str(to_json) == "-" else "\n".join(lines) + "\n")

@@ -38,7 +38,7 @@ from .chains import Chains
 from .residues import LETTERS
 from .torsions import Internal, measure
 
-__all__ = ["CLASSES", "Ramachandran", "classes_of", "count_bins", "own", "percentiles", "top8000"]
+__all__ = ["CLASSES", "Ramachandran", "classes_of", "count_bins", "own", "percentiles", "smoothed_densities", "top8000"]
 
 CLASSES = ("general", "gly", "ileval", "prepro", "transpro", "cispro")
 GENERAL, GLY, ILEVAL, PREPRO, TRANSPRO, CISPRO = range(6)
@@ -130,20 +130,38 @@ def percentiles(counts: Tensor) -> Tensor:
     Tensor
         float64, shape ``(6, 180, 180)``.
     """
-    density = counts.to(torch.float64).clone()
-    density[GLY] += density[GLY].flip(0, 1)
-    place = torch.arange(_BINS, dtype=torch.float64)
-    apart = torch.minimum(place, _BINS - place) * 2
-    tables = torch.zeros_like(density)
+    tables = torch.zeros(6, _BINS, _BINS, dtype=torch.float64)
+    symmetric = _symmetric(counts)
     for k, width in enumerate(_SMOOTH):
-        kernel = torch.exp(-0.5 * (apart / width) ** 2)
-        wave = torch.fft.rfft(kernel / kernel.sum()).unsqueeze(0)
-        smooth = torch.fft.irfft(torch.fft.rfft(density[k]) * wave, n=_BINS)
-        smooth = torch.fft.irfft(torch.fft.rfft(smooth.T) * wave, n=_BINS).T.clamp(min=0).flatten()
+        smooth = _blurred(symmetric[k], width).flatten()
         order = smooth.argsort()
         share = smooth[order].cumsum(0) / smooth.sum()
         tables[k].view(-1)[order] = torch.cat((share.new_zeros(1), share[:-1]))
     return tables
+
+
+def _symmetric(counts: Tensor) -> Tensor:
+    """Counts as float64, glycine symmetric under ``(phi, psi) -> (-phi, -psi)``."""
+    density = counts.to(torch.float64).clone()
+    density[GLY] += density[GLY].flip(0, 1)
+    return density
+
+
+def _blurred(density: Tensor, width: float) -> Tensor:
+    """Smooth one map by a periodic Gaussian of ``width`` degrees."""
+    place = torch.arange(_BINS, dtype=torch.float64)
+    kernel = torch.exp(-0.5 * (torch.minimum(place, _BINS - place) * 2 / width) ** 2)
+    wave = torch.fft.rfft(kernel / kernel.sum()).unsqueeze(0)
+    smooth = torch.fft.irfft(torch.fft.rfft(density) * wave, n=_BINS)
+    return torch.fft.irfft(torch.fft.rfft(smooth.T) * wave, n=_BINS).T.clamp(min=0)
+
+
+def smoothed_densities(width: float) -> Tensor:
+    """Densities of the package's counts, each summing to one, smoothed by ``width`` degrees, ``(6, 180, 180)``."""
+    from safetensors.torch import load_file
+
+    blurred = torch.stack([_blurred(table, width) for table in _symmetric(load_file(_COUNTS)["counts"])])
+    return blurred / blurred.sum((1, 2), keepdim=True)
 
 
 @cache

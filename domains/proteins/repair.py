@@ -4,19 +4,13 @@
 angles within 4 sd of their means, omega within 20 degrees of 180 (of 0 for a cis peptide), in the least squares sense
 over N, CA and C after superposition. The bounds hold by construction (`bounded`).
 
-``relax`` moves torsions only, by a few hundred steps of Adam on
-
-    sum over |i - j| >= 3 of max(0, 3.9 - d_ij)^2
-    + w_R L max(0, Rg/(2.2 L^0.38) - r)^2
-    + sum_i k_i (1 - cos(torsion_i - start_i))
-
-so that clashes go and the chain becomes compact; residues in helices and paired strands are stiff. Both keep a valid
-geometry valid, and neither invents a fold.
+``relax`` descends the energy of `relaxation` by Adam, in variables whose local geometry is valid by construction:
+clashes go, residues leave the deserts of the Ramachandran map, nearly formed hydrogen bonds close, and the chain
+becomes compact. A chain without a fault hardly moves. Neither repair invents a fold.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -28,14 +22,14 @@ from scidiff.errors import ConfigError
 from .backbone import build
 from .bounded import bounded, from_bounded
 from .chains import Chains
+from .descent import descend
 from .quaternion_fit import fit
-from .secondary import COIL, assign
-from .shape import rg_ratio
+from .relaxation import Relaxation, Strain, Variables
 from .superpose import apply
 from .torsions import Internal, measure
 from .validation import Report, validate
 
-__all__ = ["Relaxation", "Repaired", "refit", "relax"]
+__all__ = ["Relaxation", "Repaired", "finish", "refit", "relax", "relaxed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,35 +53,6 @@ class Repaired:
     moved: Tensor
 
 
-@dataclass(frozen=True)
-class Relaxation:
-    """Settings of `relax`.
-
-    Parameters
-    ----------
-    steps
-        Steps of Adam.
-    rate
-        Learning rate, radians.
-    clash
-        Distance below which CA repel, Å; above the 3.6 of the rule.
-    ratio
-        Value of ``Rg / (2.2 L^0.38)`` above which the chain is drawn in.
-    pull
-        Weight of that.
-    stiffness, coil
-        Weights of the restraint on torsions in helices and strands, and elsewhere.
-    """
-
-    steps: int = 200
-    rate: float = 0.02
-    clash: float = 3.9
-    ratio: float = 1.15
-    pull: float = 20.0
-    stiffness: float = 20.0
-    coil: float = 0.1
-
-
 def _onto(xyz: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Superpose chains, atom by atom."""
     weight = mask.to(xyz).repeat_interleave(3, dim=1)
@@ -95,7 +60,7 @@ def _onto(xyz: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     return apply(motion, xyz.flatten(1, 2)).reshape(xyz.shape)
 
 
-def _finish(raw: Chains, internal: Internal) -> Repaired:
+def finish(raw: Chains, internal: Internal) -> Repaired:
     """Build, lay on the raw chains, report both."""
     xyz = _onto(build(internal), raw.xyz, raw.mask)
     chains = replace(raw, xyz=torch.where(raw.mask[..., None, None], xyz, 0.0))
@@ -130,7 +95,7 @@ def refit(chains: Chains, rounds: int = 60) -> Repaired:
         return (((xyz - raw.xyz) ** 2) * real).sum()
 
     _minimise(variables, energy, rounds)
-    return _finish(raw, from_bounded(*(value.detach() for value in variables), state, raw.mask))
+    return finish(raw, from_bounded(*(value.detach() for value in variables), state, raw.mask))
 
 
 def _minimise(variables: list[Tensor], energy: Callable[[], Tensor], rounds: int) -> None:
@@ -146,15 +111,18 @@ def _minimise(variables: list[Tensor], energy: Callable[[], Tensor], rounds: int
     optimizer.step(closure)
 
 
-def relax(chains: Chains, settings: Relaxation | None = None) -> Repaired:
-    """Remove clashes and draw chains in, by torsions alone.
+def relax(chains: Chains, settings: Relaxation | None = None, *, held: Tensor | None = None) -> Repaired:
+    """Remove clashes, mend torsions and nearly formed hydrogen bonds, draw long chains in.
 
     Parameters
     ----------
     chains
-        A batch; its bonds and angles stay as they are.
+        A batch. Bond angles, omega and bonds that break a rule are brought to its edge.
     settings
         Weights and steps.
+    held
+        Rigid body of residues that keep their pose, up to a stiff restraint, as of `relaxation.Strain`;
+        `scaffolding.closure.close` makes it exact.
 
     Returns
     -------
@@ -166,35 +134,16 @@ def relax(chains: Chains, settings: Relaxation | None = None) -> Repaired:
     ConfigError
         If a number of steps is not positive.
     """
+    raw = chains.to(torch.float64)
+    return finish(raw, relaxed(raw, settings, held=held))
+
+
+def relaxed(chains: Chains, settings: Relaxation | None = None, *, held: Tensor | None = None) -> Internal:
+    """Return the internal coordinates that `relax` finds, float64, without reports."""
     settings = Relaxation() if settings is None else settings
     if settings.steps < 1:
         raise ConfigError(f"steps is {settings.steps}; expected at least 1")
-    raw = chains.to(torch.float64)
-    start = measure(raw.xyz, raw.mask)
-    stiff = torch.where(assign(raw) == COIL, settings.coil, settings.stiffness).to(raw.xyz)
-    turned = start.torsions[..., :2].detach().clone().requires_grad_()
-    optimizer = torch.optim.Adam([turned], lr=settings.rate)
-    for step in range(settings.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = settings.rate * (1 + math.cos(math.pi * step / settings.steps)) / 2
-        optimizer.zero_grad()
-        _strain(turned, start, stiff, settings).backward()
-        optimizer.step()
-    return _finish(raw, _turned(turned.detach(), start))
-
-
-def _turned(phi_psi: Tensor, start: Internal) -> Internal:
-    """Internal coordinates with other phi and psi."""
-    return replace(start, torsions=torch.cat((phi_psi, start.torsions[..., 2:]), dim=-1))
-
-
-def _strain(phi_psi: Tensor, start: Internal, stiff: Tensor, settings: Relaxation) -> Tensor:
-    """Energy of `relax`, summed over the batch."""
-    mask, ca = start.mask, build(_turned(phi_psi, start))[:, :, 1]
-    place = torch.arange(ca.shape[1], device=ca.device)
-    pair = (place.unsqueeze(0) - place.unsqueeze(1) >= 3) & mask.unsqueeze(1) & mask.unsqueeze(2)
-    apart = ((ca.unsqueeze(1) - ca.unsqueeze(2)) ** 2).sum(-1).clamp(min=1e-6).sqrt()
-    clash = ((settings.clash - apart).clamp(min=0) ** 2 * pair).sum()
-    drawn = (rg_ratio(ca, mask) - settings.ratio).clamp(min=0) ** 2 * mask.sum(1)
-    held = ((1 - (phi_psi - start.torsions[..., :2]).cos()).sum(-1) * stiff * mask).sum()
-    return clash + settings.pull * drawn.sum() + held
+    exact = Variables.of(measure(chains.xyz.double(), chains.mask))
+    start = exact.to(torch.float32)
+    done = descend(Strain(chains, start, settings, held), start, settings)
+    return replace(exact, phi_psi=done.phi_psi.double(), u=done.u.double(), v=done.v.double()).internal()

@@ -29,12 +29,24 @@ from torch import Tensor
 from .chains import Chains
 from .geometry import dihedral
 
-__all__ = ["COIL", "HELIX", "STRAND", "assign", "helix_hands", "hydrogen_bonds", "psea", "state_letters"]
+__all__ = [
+    "COIL",
+    "HELIX",
+    "STRAND",
+    "assign",
+    "assign_together",
+    "helix_hands",
+    "hydrogen_bonds",
+    "psea",
+    "state_letters",
+]
 
 COIL, HELIX, STRAND = 0, 1, 2
 _SCALE = 27.9
 _CUT = -0.5
 _NEAREST = 0.5
+# residues left out between chains, more than the reach of a turn
+_APART = 6
 
 
 def hydrogen_bonds(chains: Chains) -> Tensor:
@@ -51,19 +63,30 @@ def hydrogen_bonds(chains: Chains) -> Tensor:
         ``E[b, i, j]`` in kcal/mol for C=O of ``i`` and N-H of ``j``, shape ``(batch, length, length)``; zero where a
         residue is not real, ``|i - j| < 2``, or ``j`` is the first residue, whose H is not determined.
     """
-    n, _, c = chains.xyz.unbind(2)
-    o = chains.oxygen
-    h = n.clone()
-    h[:, 1:] = n[:, 1:] + torch.nn.functional.normalize(c[:, :-1] - o[:, :-1], dim=-1)
-
-    def inverse(a: Tensor, b: Tensor) -> Tensor:
-        return 1 / torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").clamp(min=_NEAREST)
-
-    energy = _SCALE * (inverse(o, n) + inverse(c, h) - inverse(o, h) - inverse(c, n))
+    n, c, o, h = _donors_acceptors(chains)
+    energy = _energies(n, c, o, h)
     real = chains.mask.unsqueeze(1) & chains.mask.unsqueeze(2)
     place = torch.arange(n.shape[1], device=n.device)
     far = (place.unsqueeze(0) - place.unsqueeze(1)).abs() >= 2
     return torch.where(real & far & (place > 0), energy, 0.0)
+
+
+def _donors_acceptors(chains: Chains) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """N, C, O and H of every residue."""
+    n, _, c = chains.xyz.unbind(2)
+    o = chains.oxygen
+    h = n.clone()
+    h[:, 1:] = n[:, 1:] + torch.nn.functional.normalize(c[:, :-1] - o[:, :-1], dim=-1)
+    return n, c, o, h
+
+
+def _energies(n: Tensor, c: Tensor, o: Tensor, h: Tensor) -> Tensor:
+    """Energies of all pairs, C=O along the first axis of residues and N-H along the second."""
+
+    def inverse(a: Tensor, b: Tensor) -> Tensor:
+        return 1 / torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").clamp(min=_NEAREST)
+
+    return _SCALE * (inverse(o, n) + inverse(c, h) - inverse(o, h) - inverse(c, n))
 
 
 def _shift(bond: Tensor, rows: int, columns: int) -> Tensor:
@@ -90,8 +113,41 @@ def assign(chains: Chains) -> Tensor:
     Tensor
         `COIL`, `HELIX` or `STRAND`, int64, shape ``(batch, length)``; coil where a residue is not real.
     """
-    bond = hydrogen_bonds(chains) < _CUT
-    helix, size = torch.zeros_like(chains.mask), bond.shape[1]
+    return _states(hydrogen_bonds(chains) < _CUT)
+
+
+def assign_together(chains: Chains) -> Tensor:
+    """Assign secondary structure with hydrogen bonds between chains too, e.g. of a symmetric assembly.
+
+    Parameters
+    ----------
+    chains
+        Chains of one structure, in one frame.
+
+    Returns
+    -------
+    Tensor
+        As of `assign`.
+    """
+    sizes = chains.lengths.tolist()
+    starts = [sum(sizes[:k]) + _APART * k for k in range(len(sizes))]
+    total = starts[-1] + sizes[-1]
+    place = torch.cat([torch.arange(start, start + size) for start, size in zip(starts, sizes, strict=True)])
+    n, c, o, h = (atoms[chains.mask] for atoms in _donors_acceptors(chains))
+    chain = torch.nonzero(chains.mask)[:, 0]
+    near = (place.unsqueeze(0) - place.unsqueeze(1)).abs() < 2
+    first = torch.isin(place, torch.tensor(starts))
+    energy = _energies(n, c, o, h).masked_fill(near & (chain.unsqueeze(0) == chain.unsqueeze(1)), 0.0)
+    bond = torch.zeros(1, total, total, dtype=torch.bool)
+    bond[0, place.unsqueeze(1), place] = (energy < _CUT) & ~first
+    out = torch.full(chains.mask.shape, COIL)
+    out[chains.mask] = _states(bond)[0, place]
+    return out
+
+
+def _states(bond: Tensor) -> Tensor:
+    """Helices and bridges of bonds ``bond[b, i, j]``, C=O of ``i`` to N-H of ``j``."""
+    helix, size = torch.zeros_like(bond[:, 0]), bond.shape[1]
     for n in (3, 4, 5):
         if size <= n + 1:
             continue

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .chains import Chains
+from .prefilter import shortlist
 from .quaternion_fit import fit
 from .superpose import apply, fragments, refine, tm_scale
 
@@ -188,10 +189,13 @@ def pair_tm(x: Tensor, x_mask: Tensor, y: Tensor, y_mask: Tensor, rounds: int = 
     return torch.stack(scores, dim=1)
 
 
-def nearest(chains: Chains, library: Chains, keep: int = 24, batch: int = 256) -> tuple[Tensor, Tensor]:
+def nearest(
+    chains: Chains, library: Chains, keep: int = 16, batch: int = 256, glance: int = 200
+) -> tuple[Tensor, Tensor]:
     """Highest TM-score of each chain to a library, normalised by the chain itself.
 
-    Every chain of the library is aligned once by the cheapest start; the `keep` best are aligned in full.
+    The `glance` chains of the library with the most similar coarse distance maps (`prefilter`) are aligned once by the
+    cheapest start; the `keep` best of them are aligned in full.
 
     Parameters
     ----------
@@ -201,6 +205,8 @@ def nearest(chains: Chains, library: Chains, keep: int = 24, batch: int = 256) -
         Library chains that are aligned in full.
     batch
         Pairs at once.
+    glance
+        Library chains that are looked at.
 
     Returns
     -------
@@ -221,9 +227,9 @@ def nearest(chains: Chains, library: Chains, keep: int = 24, batch: int = 256) -
                 parts.append(pair_tm(own, own_mask, y, y_mask)[:, 0] if full else _glance(own, own_mask, y, y_mask))
             return torch.cat(parts)
 
-        index = torch.arange(len(library))
-        if len(library) > keep:
-            index = run(index, False).topk(keep).indices
+        index = shortlist(x[0], library, glance)
+        if len(index) > keep:
+            index = index[run(index, False).topk(keep).indices]
         found = run(index, True)
         scores.append(found.max())
         rows.append(index[found.argmax()])

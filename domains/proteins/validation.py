@@ -161,6 +161,19 @@ class Report:
         local = ("bonds", "peptide_bonds", "angles", "omega", "ca_steps", "chirality", "left_helix", "clashes")
         return torch.stack([self.rules[name] for name in local]).all(0)
 
+    def gates_together(self) -> dict[str, Any]:
+        """Share of chains through all gates at once with its 95 % interval (Wilson), and that of held-out chains."""
+        real, hits = real_quantiles(), int(self.passed.sum())
+        held_out = real["count_held_out"]
+        return {
+            "value": hits / len(self),
+            "interval": list(wilson(hits, len(self))),
+            "count": len(self),
+            "real_chains": real["shares"]["passed"],
+            "real_interval": list(wilson(round(real["shares"]["passed"] * held_out), held_out)),
+            "real_count": held_out,
+        }
+
     def quantile(self, name: str) -> np.ndarray:
         """Share of real chains with a smaller value of a number, for each chain; NaN where it is not known."""
         return _quantile(name, self.numbers[name])
