@@ -157,7 +157,7 @@ def _oracle(slices: Slices, number: int, scan: Scan) -> Reconstruction:
 
 def siemens_rows(
     prior: str = "ct",
-    slices: Sequence[int] = (4, 10, 16),
+    slices: Sequence[int] = (6, 14, 18),
     steps: int = 100,
     settings: Sequence[Setting] = SETTINGS,
 ) -> Iterator[Row]:

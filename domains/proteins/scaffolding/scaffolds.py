@@ -238,10 +238,8 @@ def scaffold(
     StructureError
         If a fixed residue is not in the reference.
     """
-    from ..torsion.model import of_torsions
     from .drawer import ScaffoldDrawer
 
-    model = of_torsions(model, "scaffolds")
     settings, begun = settings or ScaffoldSettings(), time.perf_counter()
     if not design.fixed or count < 1:
         raise ConfigError(f"{count} scaffolds of {len(design.fixed)} fixed segments; expected one of both at least")
@@ -270,11 +268,12 @@ def _maker(
 ) -> Any:
     """A drawer for one layout, or without a motif."""
     from ..torsion.fit import Fit
+    from ..torsion.model import of_torsions
     from ..torsion.motif import Motif
 
     motif = None if layout is None else Motif.of_layout(layout, reference)
     twist = settings.twist if layout is not None and size > 1 else None
-    return kind(model, settings.steps, motif, None, 1.0, 1.0, True, Fit(), twist)
+    return kind(of_torsions(model, "scaffolds"), settings.steps, motif, None, 1.0, 1.0, True, Fit(), twist)
 
 
 def _warn(length: int) -> None:

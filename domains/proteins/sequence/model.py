@@ -27,6 +27,7 @@ from scidiff.sample.grids import Grid, uniform_grid
 from scidiff.sample.loop import run
 from scidiff.sample.samples import Samples, Status
 from scidiff.sample.sharpen import Temperature
+from scidiff.sample.state import RunState
 
 from ..chains import Chains
 from ..residues import UNKNOWN
@@ -146,25 +147,15 @@ class SequenceModel:
             condition={"xyz": chains.xyz, "mask": chains.mask},
             transforms=() if temperature == 1 else (Temperature(temperature),),
         )
-        drawn = replace(chains, sequence=torch.where(chains.mask, state.x, UNKNOWN))
-        known = free & (chains.sequence != UNKNOWN)
-        hits = ((drawn.sequence == chains.sequence) & known).sum(1).double()
-        return DesignedSequences(
-            [drawn.take([k]) for k in range(len(drawn))],
-            [Status.OK] * len(drawn),
-            noise.samples.astype(np.int64),
-            seed,
-            state.calls.numpy(),
-            {"recovery": torch.where(known.any(1), hits / known.sum(1), torch.nan).numpy()},
-            {
-                "model": self.name,
-                "model_sha256": str(self.card.get("sha256", "")),
-                "steps": steps,
-                "rule": "reverse posterior of masks (D3PM)",
-                "label": "biased",
-                "temperature": temperature,
-            },
-        )
+        facts = {
+            "model": self.name,
+            "model_sha256": str(self.card.get("sha256", "")),
+            "steps": steps,
+            "rule": "reverse posterior of masks (D3PM)",
+            "label": "biased",
+            "temperature": temperature,
+        }
+        return _designed(chains, state, free, facts)
 
     def _kept(self, chains: Chains, keep: Tensor | None) -> Tensor:
         """Residues whose type is kept."""
@@ -176,3 +167,19 @@ class SequenceModel:
         if bool((kept & (chains.sequence == UNKNOWN)).any()):
             raise ConfigError("a residue of unknown type is to be kept; give its type, or let it be drawn")
         return kept
+
+
+def _designed(chains: Chains, state: RunState, free: Tensor, facts: Mapping[str, Any]) -> DesignedSequences:
+    """Samples of a finished run."""
+    drawn = replace(chains, sequence=torch.where(chains.mask, state.x, UNKNOWN))
+    known = free & (chains.sequence != UNKNOWN)
+    hits = ((drawn.sequence == chains.sequence) & known).sum(1).double()
+    return DesignedSequences(
+        [drawn.take([k]) for k in range(len(drawn))],
+        [Status.OK] * len(drawn),
+        state.noise.samples.astype(np.int64),
+        state.noise.seed,
+        state.calls.numpy(),
+        {"recovery": torch.where(known.any(1), hits / known.sum(1), torch.nan).numpy()},
+        facts,
+    )

@@ -116,7 +116,7 @@ class SequenceTask:
             batch = self._batch(self.valid.take(list(range(begin, min(begin + _GROUP, len(self.valid))))), None)
             noise = SharedNoise(generator, len(batch.types))
             for k in range(4):
-                t = _FIRST_TIME + (1 - _FIRST_TIME) * (k + noise.uniform()) / 4
+                t = (k + noise.uniform()) / 4
                 bounds.append(self._bound(network, batch, t, noise)[0])
             best = network(torch.full_like(batch.types, UNKNOWN), batch.graph).argmax(-1)
             hits += int(((best == batch.types) & batch.known).sum())
