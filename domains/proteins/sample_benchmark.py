@@ -7,7 +7,9 @@ Without the training chains, distances and novelty are left out.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,9 +32,11 @@ __all__ = ["sample_rows"]
 
 _CALLS = (5, 10, 20, 100)
 _PROTEINS = (48, 60, 72)
-_FAST_COUNT, _COUNT, _CALLS_COUNT = 6, 96, 24
-_GATES, _HELD, _STRANDS, _JSD, _TM = 0.55, 0.90, 0.08, 0.1, 0.4
-_RAMA_FAVOURED, _RAMA_OUTLIERS, _NEAREST = 0.90, 0.03, 0.7
+_FAST_COUNT, _COUNT, _CALLS_COUNT = 6, 200, 24
+_GATES, _HELD, _STRANDS, _JSD, _TM = 0.65, 0.90, 0.10, 0.1, 0.45
+_RAMA_FAVOURED, _RAMA_OUTLIERS, _NEAREST = 0.93, 0.02, 0.7
+_FRESH = 1000
+"""Added to the seed: the fit was settled by looking at samples of seed 0."""
 
 
 def sample_rows(fast: bool, seed: int) -> Iterator[Row]:
@@ -43,7 +47,7 @@ def sample_rows(fast: bool, seed: int) -> Iterator[Row]:
     if "chains" not in bundled():
         yield Row("bundled model of chains", "measured", 0.0, note="none is bundled; rows of samples are left out")
         return
-    model = load_model("chains")
+    model, seed = load_model("chains"), seed + _FRESH
     count = _FAST_COUNT if fast else _COUNT
     begun = time.perf_counter()
     samples = model.sample(count, lengths=_lengths(count), steps=20, seed=seed)
@@ -57,6 +61,7 @@ def sample_rows(fast: bool, seed: int) -> Iterator[Row]:
     if at_hand():
         yield from _set(samples.chains)
         yield from _scaffolds(model, seed)
+        yield from _motifbench(model, seed)
 
 
 def _lengths(count: int) -> list[int]:
@@ -89,10 +94,9 @@ def _validity(chains: Chains, raw: Chains, seconds: float) -> Iterator[Row]:
     for name, bar, above in (("favoured_general", _RAMA_FAVOURED, True), ("outliers_general", _RAMA_OUTLIERS, False)):
         values = report.numbers[name]
         yield _mean(f"samples {name}", values, about, bar=bar, above=above, baseline=means[name]["real_chains"])
-    for name in ("helix", "strand"):
-        yield _mean(
-            f"samples {name} by hydrogen bonds", report.numbers[name], about, baseline=means[name]["real_chains"]
-        )
+    for name, bar in (("helix", None), ("strand", _STRANDS)):
+        beside = {"baseline": means[name]["real_chains"], "bar": bar}
+        yield _mean(f"samples {name} by hydrogen bonds", report.numbers[name], about, **beside)
 
 
 def _by_calls(model: TorsionModel, seed: int) -> Iterator[Row]:
@@ -113,14 +117,12 @@ def _set(chains: Chains) -> Iterator[Row]:
     held_out, library = select(load("valid", progress=False)), select(load("train", progress=False))
     done = evaluate(chains, held_out, library)
     real, about = real_row(), f"n = {len(chains)}; against held-out chains"
-    bars = {"phi_psi_jsd": _JSD, "mean_pairwise_tm": _TM, "nearest_tm_above_0.7": 0.0}
+    bars = {"phi_psi_jsd": _JSD, "mean_pairwise_tm": _TM}
     for name, value in done.numbers.items():
         if name in ("helix", "strand", "rg_ratio"):
             continue
         more = {"bar": bars[name], "above": False} if name in bars else {}
         yield Row(f"set {name}", "measured", value, baseline=real.get(name), note=about, **more)
-    gap = abs(done.numbers["strand_gap"])
-    yield Row("set strand fraction off the real one", "measured", gap, bar=_STRANDS, above=False, note=about)
 
 
 def _freezing(model: TorsionModel, start: Chains, seed: int) -> Iterator[Row]:
@@ -167,12 +169,40 @@ def _scaffolds(model: TorsionModel, seed: int) -> Iterator[Row]:
         yield Row(f"motif {problem.name}", "measured", float(one.good.double().mean()), note=note, calls=20)
     held = torch.cat([one.held for one in done])
     gates = torch.cat([one.report.passed for one in done])
+    sound = torch.cat([one.report.valid & one.report.gates["clash"] for one in done])
     about = "24 problems cut from held-out chains, 4 scaffolds each, guided by the twist, not resampled"
+    yield _share("scaffolds: motif RMSD at most 0.2 Å, valid geometry, no clash", held & sound, about, bar=_HELD)
+    yield _share("scaffolds: motif RMSD at most 0.2 Å", held, about)
     yield _share("scaffolds through all gates", gates, about)
-    yield _share(
-        "motif RMSD at most 0.2 Å, gates passed", held[gates], f"{about}; of those through the gates", bar=_HELD
-    )
-    yield _share("motif RMSD at most 0.2 Å", held, about)
+    solved = torch.tensor([bool(one.good.any()) for one in done])
+    yield _share("problems with a scaffold through all gates, motif held", solved, about)
     least = float(torch.tensor(sizes).mean()) / 4
     yield Row("effective size of the weights over particles, least, mean", "measured", least, note=about)
     yield Row("problems in which the motif acted", "measured", acted / len(done), note=f"{about}; nearer than without")
+
+
+def _motifbench(model: TorsionModel, seed: int) -> Iterator[Row]:
+    """MotifBench's problems at hand: the one within the lengths of training, and the others as they come."""
+    from scidiff.io.files import data_folder
+
+    from .scaffolding.motifbench import problems
+    from .scaffolding.scaffolds import ScaffoldSettings, scaffold
+    from .scaffolding.twisted import TwistSettings
+    from .torsion.model import LONGEST
+
+    folder = (data_folder() or Path()) / "proteins" / "motifbench"
+    if not (folder / "test_cases.csv").is_file():
+        return
+    for problem in problems(folder):
+        within = problem.problem.length <= LONGEST
+        count = 8 if within else 2
+        settings = ScaffoldSettings(steps=20, per_layout=4, twist=TwistSettings(threshold=0.0))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            done = scaffold(model, problem.problem.design, problem.motif, count, seed=seed, settings=settings)
+        sound = done.held & done.report.valid & done.report.gates["clash"]
+        note = f"length {problem.problem.length}, {'within' if within else 'beyond'} training; through all gates "
+        note += (
+            f"{int(done.good.sum())}; largest motif RMSD {float(done.rmsd.max()):.1e} Å; no designability is claimed"
+        )
+        yield _share(f"MotifBench {problem.name}: motif held, valid, no clash", sound, note, calls=20)

@@ -6,7 +6,7 @@
 
 `rotations` and `process` say how frames are noised, `attention` and `network` predict, `task` and `recipe` learn,
 `drawing` draws and brings every chain onto exact local geometry, `model` is what is loaded. No trained weights come
-with the package: this formulation wants about half an hour of a GPU, and until then its chains are valid, not folded.
+with the package: training is estimated at half an hour of a GPU, and until then chains are valid, but not folded.
 Names load when they are used.
 """
 

@@ -1,7 +1,8 @@
 """From chains to a trained model of frames: ``scidiff proteins train --recipe frames --out runs/frames``.
 
-Chains, plans and motifs are those of `torsion.recipe`. The defaults are meant for about half an hour of one GPU in
-bf16; on two CPU cores they would take days, and a shorter run gives chains that are valid and not yet folded.
+Chains, plans and motifs are those of `torsion.recipe`. The defaults are meant for one GPU in bf16,
+an estimated half an hour; a CPU is some hundred times slower, and a shorter run gives chains that are valid and not yet
+folded.
 """
 
 from __future__ import annotations

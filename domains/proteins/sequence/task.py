@@ -1,11 +1,12 @@
 """What a training run of the sequence model is: chains with noise on their atoms, and the likelihood bound of masks.
 
 A type survives with ``1 - t``, else it is masked. The loss is the continuous-time bound on ``-log p(sequence |
-backbone)`` per residue in nats, for masks the cross-entropy of masked residues over ``t`` (`DiscreteProcess.nelbo`
-without its derivatives); its exponential bounds the perplexity from above. Beside it stand
+backbone)`` per residue in nats, which for masks is the cross-entropy of masked residues over ``t``, the value of
+`DiscreteProcess.nelbo`. The exponential of its mean over held-out chains bounds their perplexity from above and is what
+`validate` calls so, beside
 
     composition_perplexity   exp(-sum_v p_v log q_v), q the composition of training chains, p that of held-out ones
-    composition_recovery     max_v of what guessing one type everywhere recovers
+    composition_recovery     share of held-out residues of the most frequent training type
     recovery                 share of types that the most probable one hits when all are masked
 """
 
@@ -24,6 +25,7 @@ from scidiff.process.discrete import DiscreteProcess
 from scidiff.process.kernels import mask as mask_kernel
 from scidiff.random import SharedNoise
 from scidiff.spaces import Categorical
+from scidiff.train.batches import to_device
 
 from ..chains import Chains
 from ..residues import UNKNOWN
@@ -110,10 +112,12 @@ class SequenceTask:
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Bound, perplexity and recovery on held-out chains, beside what their composition gives."""
-        generator = torch.Generator().manual_seed(self.seed)
+        device = next(network.parameters()).device
+        generator = torch.Generator(device=device).manual_seed(self.seed)
         bounds, hits, count = [], 0, 0
         for begin in range(0, len(self.valid), _GROUP):
-            batch = self._batch(self.valid.take(list(range(begin, min(begin + _GROUP, len(self.valid))))), None)
+            rows = list(range(begin, min(begin + _GROUP, len(self.valid))))
+            batch = to_device(self._batch(self.valid.take(rows), None), device)
             noise = SharedNoise(generator, len(batch.types))
             for k in range(4):
                 t = (k + noise.uniform()) / 4

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from scidiff.random import SharedNoise
 from scidiff.spaces.centred import centre
 from scidiff.spaces.torus import wrap
+from scidiff.train.batches import to_device
 
 from ..superpose import kabsch
 from ..torsions import known_torsions
@@ -138,7 +139,8 @@ class TorsionTask:
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Losses on held-out chains with fixed noise, with their plan and without."""
-        generator = torch.Generator().manual_seed(self.seed)
+        device = next(network.parameters()).device
+        generator = torch.Generator(device=device).manual_seed(self.seed)
         found: dict[str, float] = {}
         order = np.argsort(self.valid.lengths)
         groups = [order[k : k + 16] for k in range(0, len(order), 16)]
@@ -146,7 +148,7 @@ class TorsionTask:
             sums: dict[str, list[Tensor]] = {}
             for rows in groups:
                 cuts = [Cut(int(k), 0, int(self.valid.lengths[k])) for k in rows]
-                batch = self._batch(self.valid, cuts, None, told)
+                batch = to_device(self._batch(self.valid, cuts, None, told), device)
                 noise = SharedNoise(generator, len(rows))
                 for name, value in self._losses(network, batch, spread_times(noise), noise).items():
                     sums.setdefault(name, []).append(value)

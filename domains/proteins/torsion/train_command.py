@@ -18,8 +18,8 @@ def train(
     recipe: Annotated[
         str,
         typer.Option(
-            help="torsions, the bundled formulation; frames, an SE(3) flow that wants half an hour of a GPU and is not "
-            "bundled; sequence, residues for given backbones, not bundled."
+            help="torsions, the bundled formulation; frames, an SE(3) flow for a GPU, not bundled; "
+            "sequence, residues for given backbones, not bundled."
         ),
     ] = "torsions",
     steps: Annotated[int | None, typer.Option(help="Optimizer steps.", min=1)] = None,
