@@ -29,7 +29,7 @@ from ..scan import Scan
 from .conditional import Conditional, White
 from .problem import Problem, one_time, turned
 from .recipes import Recipe
-from .registry import LATENT, METHODS, refuse_latent
+from .registry import LATENT, METHODS, Method, refuse_latent
 
 __all__ = ["CONTRAST", "find_prior", "peak_memory", "reconstruct"]
 
@@ -87,11 +87,11 @@ def reconstruct(
     method
         A name of `scidiff.domains.ct.methods.METHODS`, or ``fbp``, ``sirt``, ``cgls``, ``pwls``, ``tv``.
     grid
-        Image grid; by default 128 x 128 pixels over the field of view.
+        By default 128 x 128 pixels over the field of view.
     count, steps
-        Samples, and noise levels of the run, with one network call each for most methods. Classical methods: 1 image.
+        Samples, and noise levels of the run, with one network call each for most methods.
     seed, first
-        Seed, and index of the first sample: sample ``k`` does not depend on how many are drawn.
+        Seed, and index of the first sample.
     holdout
         Number of views, evenly spaced, that no method sees and that judge the mean.
     unit
@@ -105,33 +105,28 @@ def reconstruct(
 
     Raises
     ------
-    UnknownNameError
-        If there is no such method or prior.
-    ConfigError, DataError
-        If an option is unknown or out of range, the prior does not know the pixel size, or the scan is not finite.
+    UnknownNameError, ConfigError, DataError
+        If there is no such method or prior, an option is of no use, or the scan is not finite.
     """
-    if method in LATENT:
-        refuse_latent(method)
-    if method not in METHODS and method not in CLASSICAL:
-        raise UnknownNameError("method", method, [*METHODS, *CLASSICAL, *LATENT])
-    _check(scan, count, steps, holdout)
+    _check(scan, method, count, steps, holdout)
     grid = Grid.square(128, 2 * scan.geometry.field_of_view) if grid is None else grid
     begun, peak = time.perf_counter(), peak_memory()
     kept, held = _held_out(scan, holdout)
     if method in CLASSICAL:
         return _classical(kept, held, grid, method, begun, peak)
-    law = find_prior(prior)
-    _check_pixel(law, grid)
-    problem = Problem(kept, grid, law, unit)
+    problem = Problem(kept, grid, _fitting(find_prior(prior), grid), unit)
     recipe = _recipe(method, problem, steps, {**options, **_warm(kept, grid, warm, problem.unit)})
-    x, calls, found = _run(problem, recipe, Noise.range(seed, count * _size(recipe), first * _size(recipe)), progress)
+    x, calls, found = _run(problem, recipe, seed, range(first, first + count), progress)
     told = METHODS[method]
-    facts = {"seed": seed, "first": first, "steps": steps, **found, **_options(options), "citation": told.citation}
-    facts |= {"exact_for": told.exact_for, "prior": law.provenance()}
+    facts = {"seed": seed, "first": first, "steps": steps, **found, **_options(options), **_told(told, problem.prior)}
     return _report(problem, held, x, (told.name, told.label), calls, begun, peak, facts)
 
 
-def _check(scan: Scan, count: int, steps: int, holdout: int) -> None:
+def _check(scan: Scan, method: str, count: int, steps: int, holdout: int) -> None:
+    if method in LATENT:
+        refuse_latent(method)
+    if method not in METHODS and method not in CLASSICAL:
+        raise UnknownNameError("method", method, [*METHODS, *CLASSICAL, *LATENT])
     if scan.geometry.dimension != 2:
         raise ConfigError(
             "the scan is three-dimensional; expected one slice: use reconstruct_volume for parallel beams"
@@ -146,11 +141,11 @@ def _check(scan: Scan, count: int, steps: int, holdout: int) -> None:
         )
 
 
-def _check_pixel(prior: Prior, grid: Grid) -> None:
-    """Refuse pixels far from those that a network has seen."""
+def _fitting(prior: Prior, grid: Grid) -> Prior:
+    """The prior; pixels far from those that its network has seen are refused."""
     config = getattr(getattr(prior, "network", None), "config", None)
     if config is None:
-        return
+        return prior
     low, high = config.pixels
     pixel = (grid.lengths[-1] * grid.lengths[-2]) ** 0.5
     if not low / _FAR <= pixel <= high * _FAR:
@@ -158,6 +153,7 @@ def _check_pixel(prior: Prior, grid: Grid) -> None:
             f"the grid has pixels of {pixel:.3g} mm; the prior '{prior.name}' knows {low:.3g} to {high:.3g} mm: choose "
             "another grid, train a prior at this size, or use prior='gaussian'"
         )
+    return prior
 
 
 def _knows_no_direction(prior: Prior) -> bool:
@@ -195,8 +191,9 @@ def _recipe(method: str, problem: Problem, steps: int, options: Mapping[str, Any
         raise ConfigError(f"method '{method}' does not take these options: {error}") from error
 
 
-def _size(recipe: Recipe) -> int:
-    return 1 if recipe.particles is None else recipe.particles.size
+def _told(method: Method, law: Prior) -> dict[str, Any]:
+    """What a method and a prior say of themselves."""
+    return {"citation": method.citation, "exact_for": method.exact_for, "prior": law.provenance()}
 
 
 def _options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,10 +201,11 @@ def _options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _run(
-    problem: Problem, recipe: Recipe, noise: Noise, progress: Callable[[RunState], None] | None
+    problem: Problem, recipe: Recipe, seed: int, rows: range, progress: Callable[[RunState], None] | None
 ) -> tuple[Tensor, float, dict[str, Any]]:
     """Follow a recipe; the images, calls for each, and what the records say."""
-    prior = problem.prior
+    prior, size = problem.prior, 1 if recipe.particles is None else recipe.particles.size
+    noise = Noise.range(seed, len(rows) * size, rows.start * size)
     state = RunState.at(recipe.begin(problem, noise), float(prior.time(recipe.top)), noise)
     denoiser = one_time(prior.denoiser(problem.grid))
     state = run(

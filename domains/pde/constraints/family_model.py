@@ -184,14 +184,8 @@ class FamilyModel:
         chosen = conditioned(self.case, self.flow.law) if method is None else method
         told = method is None if told is None else told
         constraint = self.case.family.constraint(values)
-        end = chosen.draw(
-            self.flow.denoiser,
-            self.flow.process,
-            constraint,
-            steps=steps,
-            noise=noise,
-            condition=self.slices(values) if told else None,
-        )
+        options = {"steps": steps, "noise": noise, "condition": self.slices(values) if told else None}
+        end = chosen.draw(self.flow.denoiser, self.flow.process, constraint, **options)
         facts = {
             "model": self.name,
             "model_sha256": self.card.get("sha256"),

@@ -92,7 +92,7 @@ class Burgers(Evolution):
         Term("nu d_xx u", {"nu": 1, "u": 1}, space=2),
     )
     order = math.inf
-    truth_error = 1e-6
+    truth_error = 2e-6
 
     def __post_init__(self) -> None:
         if not self.viscosity > 0:

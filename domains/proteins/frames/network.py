@@ -8,6 +8,7 @@ frames from the noisy ones to its prediction,
 
 and predicts ``x_0 = y^N`` and the rotation vector ``v^N``. One layer, for residues ``h_i`` and pairs ``p_ij``:
 
+    h_i  += B b_i                               b_i:  what frame i sees of the residues beside it on the chain
     m_ij  = phi(h_i, h_j, p_ij, g_ij)           g_ij: what frames (q^l, y^l) see of each other
     p_ij += U [m_ij, L^-1/2 sum_k A m_ik * B m_kj]
     h_i  += invariant point attention in the frames (q^l, y^l);  then a perceptron
@@ -29,6 +30,7 @@ from torch.nn import functional as F
 from scidiff.nets.graph_transformer import fourier
 from scidiff.spaces.so3 import SO3, to_matrix
 
+from ..geometry import CA_STEP
 from ..torsion.condition import Condition, motif_features
 from ..torsion.geometry_features import GEOMETRY, pair_geometry
 from ..torsion.network import NetworkConfig
@@ -40,6 +42,7 @@ __all__ = ["FrameConfig", "FrameNetwork"]
 
 _REACH = 32
 _SEEN = GEOMETRY + 9
+_BESIDE = 24
 
 
 @dataclass(frozen=True)
@@ -65,12 +68,23 @@ def _seen(rotation: Tensor, ca: Tensor) -> Tensor:
     return torch.cat((features, relative), dim=-1)
 
 
+def _beside(rotation: Tensor, ca: Tensor, mask: Tensor) -> Tensor:
+    """What frames see of the next residue and of the one before: bond vectors and relative rotations, 24 numbers."""
+    linked = (mask[:, 1:] & mask[:, :-1]).unsqueeze(-1)
+    step = (ca[:, 1:] - ca[:, :-1]) * (UNIT / CA_STEP)
+    back = rotation.transpose(-1, -2)
+    relative = torch.einsum("blca,blcd->blad", rotation[:, :-1], rotation[:, 1:])
+    ahead = torch.cat((turned(back[:, :-1], step), relative.flatten(2)), dim=-1)
+    behind = torch.cat((turned(back[:, 1:], -step), relative.transpose(-1, -2).flatten(2)), dim=-1)
+    return torch.cat((F.pad(ahead * linked, (0, 0, 0, 1)), F.pad(behind * linked, (0, 0, 1, 0))), dim=-1)
+
+
 class _Layer(nn.Module):
     def __init__(self, config: FrameConfig) -> None:
         super().__init__()
         width, pair, self.product = config.width, config.pair, config.product
         self.norm, self.pair_norm, self.mix_norm = nn.LayerNorm(width), nn.LayerNorm(pair), nn.LayerNorm(width)
-        self.ends = nn.Linear(width, 2 * pair)
+        self.beside, self.ends = nn.Linear(_BESIDE, width, bias=False), nn.Linear(width, 2 * pair)
         self.inner = nn.Linear(pair + _SEEN, pair, bias=False)
         self.sides = nn.Linear(pair, 2 * self.product)
         self.outer = nn.Linear(pair + self.product, pair)
@@ -84,7 +98,8 @@ class _Layer(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Steps of CA and of rotation vectors, residues and pairs; `real` is True at real pairs, `size` is ``L``."""
         with torch.no_grad(), torch.autocast(y.device.type, enabled=False):
-            seen = _seen(rotation, y)
+            seen, beside = _seen(rotation, y), _beside(rotation, y, real.diagonal(dim1=1, dim2=2))
+        h = h + self.beside(beside.to(h.dtype))
         normed = self.norm(h)
         mine, theirs = self.ends(normed).chunk(2, dim=-1)
         inner = self.inner(torch.cat((self.pair_norm(p), seen.to(p.dtype)), dim=-1))
