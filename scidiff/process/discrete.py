@@ -262,10 +262,11 @@ def _divergence(u: Tensor, u_hat: Tensor) -> Tensor:
     safe = torch.where(alive, u, 1.0)
     d = (u_hat - u) / safe
     series = d**2 * (1 / 2 - d * (1 / 3 - d * (1 / 4 - d / 5)))
-    direct = d + torch.log(safe) - torch.log(u_hat)
+    direct = d + torch.log(safe) - torch.log(torch.where(alive, u_hat, 1.0))  # a log of 0 would spoil the gradient
     return torch.where(alive, u * torch.where(d.abs() < 3e-4, series, direct), u_hat)
 
 
 def _x_log_ratio(p: Tensor, q: Tensor) -> Tensor:
     """Term ``p log(p / q)`` with ``0 log 0 = 0``; infinite where only ``q`` vanishes."""
-    return torch.where(p > 0, p * (torch.where(p > 0, p, 1.0).log() - q.log()), 0.0)
+    alive = p > 0
+    return torch.where(alive, p * (torch.where(alive, p, 1.0).log() - torch.where(alive, q, 1.0).log()), 0.0)

@@ -77,7 +77,7 @@ class ShallowWater(Evolution):
         Term("c h grad b / H", {"c": 1, "u": 1, "b": 1, "H": -1}, space=1),
     )
     order = 1.0
-    truth_error = 3e-2
+    truth_error = 4e-2
     side = 5.0
 
     def __post_init__(self) -> None:
