@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -110,7 +111,13 @@ def test_ctrl_c_leaves_a_folder_to_go_on_with(tmp_path):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "scidiff", "campaign", "run", str(tmp_path / "spec.toml"), "--out", str(out)]
     process = subprocess.Popen(
-        [*command, "--workers", "2"], cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [*command, "--workers", "2"],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # a test run in the background of a shell ignores the signal, and hands that down
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     wait_for(process, out, 3)
     os.killpg(process.pid, signal.SIGINT)

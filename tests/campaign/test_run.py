@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -173,7 +174,9 @@ def test_a_run_that_is_ended_goes_on_with_nothing_lost_or_doubled(tmp_path):
     (tmp_path / "spec.toml").write_text(text)
     arguments = [str(tmp_path / "spec.toml"), str(tmp_path / "ended")]
     for trial, how in enumerate((signal.SIGKILL, signal.SIGINT)):
-        process = subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments], stderr=subprocess.DEVNULL)
+        listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a run in the background ignores it
+        command = [sys.executable, "-c", SCRIPT, *arguments]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, preexec_fn=listening)
         started = time.monotonic()
         have = len(list((tmp_path / "ended" / "shards").glob("*.parquet"))) if trial else 0
         while len(list((tmp_path / "ended" / "shards").glob("*.parquet"))) < min(have + 3 + 5 * trial, 48):
