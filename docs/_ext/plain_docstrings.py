@@ -68,8 +68,12 @@ def sections(lines: list[str]) -> list[int]:
 
 
 def references(lines: list[str]) -> list[str]:
-    """Sources as a list: a number that no text refers to is not shown."""
-    return [_SOURCE.sub("- ", line) if _SOURCE.match(line) else f"  {line.strip()}".rstrip() for line in lines]
+    """Sources as a list: a number that no text refers to is not shown; sources without numbers stay a paragraph."""
+    out, listed = [], False
+    for line in lines:
+        listed = listed or bool(_SOURCE.match(line))
+        out.append(_SOURCE.sub("- ", line) if _SOURCE.match(line) else (" " * 2 * listed + line.strip()).rstrip())
+    return out
 
 
 def body(title: str, lines: list[str]) -> list[str]:
