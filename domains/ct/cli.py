@@ -71,7 +71,7 @@ def reconstruct(
     file: File,
     out: Annotated[Path, typer.Option(help="File to write: .npz, .tif, .nii, .nii.gz; with a prior also .png.")],
     method: Annotated[str, typer.Option(help="fbp, sirt, cgls, pwls, tv, or one with a prior: posterior, ...")] = "tv",
-    prior: Annotated[str, typer.Option(help="Bundled prior, a .safetensors file, or 'gaussian'.")] = "ct",
+    prior: Annotated[str | None, typer.Option(help="ct, gaussian, or a .safetensors file; ct by default.")] = None,
     count: Annotated[int, typer.Option(help="Samples of a method with a prior.", min=1)] = 8,
     steps: Annotated[int, typer.Option(help="Noise levels of a method with a prior.", min=1)] = 20,
     holdout: Annotated[int, typer.Option(help="Views to hold out and predict.", min=0)] = 0,
@@ -92,11 +92,14 @@ def reconstruct(
     from .volume import Volume
 
     if method in WITH_PRIOR or method in LATENT:
-        _with_prior(file, out, method, prior, count, steps, holdout, seed, (size, extent, row, pitch), to_json)
+        law = "ct" if prior is None else prior
+        _with_prior(file, out, method, law, count, steps, holdout, seed, (size, extent, row, pitch), to_json)
         return
-    writer_for(out)
     if method not in METHODS:
         raise UnknownNameError("method", method, [*METHODS, *WITH_PRIOR])
+    if prior is not None:
+        raise ConfigError(f"--prior {prior} came with method '{method}', which uses none; give --method posterior, too")
+    writer_for(out)
     scan = _load(file, row, pitch)
     grid = _grid(scan, size, extent)
     begun = time.perf_counter()

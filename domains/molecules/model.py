@@ -20,7 +20,7 @@ from torch import Tensor
 
 from scidiff.denoise.denoiser import Denoiser
 from scidiff.errors import CheckpointError, ConfigError, UnknownNameError
-from scidiff.io.checkpoint import load_into, load_model
+from scidiff.io.checkpoint import load_into, load_model, place
 from scidiff.process.base import Kind, ProductProcess
 from scidiff.random import Noise
 from scidiff.sample.ctmc import Ancestral, SiteRule
@@ -78,12 +78,7 @@ def load(model: str | Path, *, device: str = "cpu") -> MoleculeModel:
         raise CheckpointError(f"{path} is a model of domain '{task.get('domain')}'; expected one of molecules")
     network = GraphDenoiserNetwork(GraphDenoiserConfig.from_json(task["network"]))
     load_into(network, tensors, card)
-    try:
-        network.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(
-            f"device '{device}' cannot be used here ({error}); expected cpu, or cuda with a GPU"
-        ) from error
+    place(network, device)
     vocabulary = Vocabulary.from_json(task["vocabulary"])
     return MoleculeModel(path.stem, network.eval(), vocabulary, np.array(task["size_prior"]), card)
 

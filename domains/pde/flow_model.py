@@ -27,7 +27,7 @@ from torch import Tensor
 from scidiff.denoise.denoiser import Denoiser
 from scidiff.denoise.flow_map import FlowMap
 from scidiff.errors import CheckpointError, ConfigError, ShapeError
-from scidiff.io.checkpoint import load_into, load_model
+from scidiff.io.checkpoint import load_into, load_model, place
 from scidiff.nets.unet import UNetConfig
 from scidiff.process.base import Kind
 from scidiff.process.schedule import Schedule
@@ -82,10 +82,7 @@ def load_flow(path: str | Path, *, device: str = "cpu") -> FlowModel:
         raise CheckpointError(f"{path} is a model of domain '{task.get('domain')}'; expected one of {_DOMAIN}")
     network = FlowNetwork(UNetConfig.from_json(task["network"]))
     load_into(network, tensors, card)
-    try:
-        network.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device '{device}' cannot be used here ({error}); expected cpu, or cuda") from error
+    place(network, device)
     rows, columns = task["data"]["shape"]
     profile = Profile(tuple(task["profile"]))
     fitted = FlowCalibration.from_card(card.get("calibration", {}))

@@ -23,7 +23,16 @@ from scidiff.errors import CheckpointError, ConfigError, IntegrityError, Numeric
 from scidiff.io.files import atomic_write, sha256_file
 from scidiff.io.provenance import provenance
 
-__all__ = ["FORMAT_VERSION", "card_path", "load_into", "load_model", "read_tensors", "save_model", "write_tensors"]
+__all__ = [
+    "FORMAT_VERSION",
+    "card_path",
+    "load_into",
+    "load_model",
+    "place",
+    "read_tensors",
+    "save_model",
+    "write_tensors",
+]
 
 FORMAT_VERSION = 1
 _RESERVED = ("format_version", "sha256", "parameters", "provenance")
@@ -148,6 +157,29 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], card: Mapping[st
             "build the module with the configuration of the card"
         )
     module.load_state_dict(dict(tensors))
+
+
+def place(module: nn.Module, device: str) -> None:
+    """Move a module to a device.
+
+    Parameters
+    ----------
+    module
+        The module; it is moved as it is.
+    device
+        Name of the device.
+
+    Raises
+    ------
+    ConfigError
+        If the device cannot be used on this machine.
+    """
+    try:
+        module.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"device '{device}' cannot be used here ({error}); expected cpu, or cuda with a GPU"
+        ) from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:

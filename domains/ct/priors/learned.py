@@ -19,7 +19,7 @@ from torch import Tensor
 from scidiff.denoise.denoiser import Denoiser
 from scidiff.denoise.tiles import Tiles, reflecting, tiled
 from scidiff.errors import CheckpointError, ConfigError, UnknownNameError
-from scidiff.io.checkpoint import load_into, load_model
+from scidiff.io.checkpoint import load_into, load_model, place
 from scidiff.process.base import Kind
 
 from ..grid import Grid
@@ -170,10 +170,7 @@ def load_prior(prior: str | Path, *, device: str = "cpu") -> LearnedPrior:
         raise CheckpointError(f"{path} is a model of domain '{task.get('domain')}'; expected {_DOMAIN}")
     network = PriorNetwork(NetworkConfig.from_json(task["network"]))
     load_into(network, {name: value.float() for name, value in tensors.items()}, card)
-    try:
-        network.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device '{device}' cannot be used here ({error}); expected cpu, or cuda") from error
+    place(network, device)
     network.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
     lower, upper = task["data"]["range"]
     return LearnedPrior(path.stem, network, task["data"]["unit"], lower, upper, card)

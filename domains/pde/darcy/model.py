@@ -23,7 +23,7 @@ from torch import Tensor
 
 from scidiff.denoise.denoiser import Denoiser
 from scidiff.errors import CheckpointError, ConfigError
-from scidiff.io.checkpoint import load_into, load_model
+from scidiff.io.checkpoint import load_into, load_model, place
 from scidiff.nets.unet import UNetConfig
 from scidiff.process.base import Kind
 from scidiff.process.schedule import Schedule
@@ -72,10 +72,7 @@ def load_darcy(path: str | Path, *, device: str = "cpu") -> DarcyModel:
     network = PairNetwork(UNetConfig.from_json(task["network"]), size)
     load_into(network, tensors, card)
     chart = Chart(network.mean.numpy().copy(), **task["chart"])
-    try:
-        network.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device '{device}' cannot be used here ({error}); expected cpu, or cuda") from error
+    place(network, device)
     noise = {name: tuple(values) for name, values in task["noise"].items()}
     return DarcyModel(Path(path).stem, network.eval(), chart, PairProcess(**noise), card)
 

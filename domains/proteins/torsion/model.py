@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from scidiff.denoise.denoiser import Denoiser
 from scidiff.domain import resolve
 from scidiff.errors import CheckpointError, ConfigError, UnknownNameError
-from scidiff.io.checkpoint import load_into, load_model
+from scidiff.io.checkpoint import load_into, load_model, place
 from scidiff.process.base import Kind
 from scidiff.random import Noise
 
@@ -102,10 +102,7 @@ def load_as(model: str | Path, classes: Mapping[str, str], device: str = "cpu") 
         raise CheckpointError(f"{path} is a model of '{task.get('domain')}'; expected one of {', '.join(classes)}")
     loaded = resolve(classes[task["domain"]]).of_card(path.stem, card)
     load_into(loaded.network, tensors, card)
-    try:
-        loaded.network.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device '{device}' cannot be used here ({error}); expected cpu, or cuda") from error
+    place(loaded.network, device)
     loaded.network.eval()
     return loaded
 
