@@ -58,6 +58,8 @@ class Recipe:
         Particles behind each sample.
     drawn
         Gaussians given the scan, where noise is drawn given the scan as well: the start of split Gibbs.
+    led
+        Whether sample 0 of the seed tells the spread of all: it leads every batch.
     """
 
     rule: TableRule
@@ -66,6 +68,7 @@ class Recipe:
     warm: Tensor | None = None
     particles: Particles | None = None
     drawn: Conditional | None = None
+    led: bool = False
 
     def begin(self, problem: Problem, noise: Noise) -> Tensor:
         """State at the level ``top``.
@@ -109,7 +112,7 @@ def posterior(
     """Split Gibbs whose draws of ``x`` given ``z`` carry the posterior covariance, finished on the scan."""
     table, conditional = _gibbs(problem, steps, top, each), Conditional(problem, tolerance)
     rule = GibbsRise(table, conditional=conditional, finish=finish)
-    return Recipe(rule, (PosteriorDraw(None, Probes(1), each),), top, warm, drawn=conditional)
+    return Recipe(rule, (PosteriorDraw(None, Probes(1), each),), top, warm, drawn=conditional, led=True)
 
 
 def split_gibbs(
@@ -139,7 +142,7 @@ def matheron(
     one = renoise_table(schedule, times(problem.prior, levels))
     table = chain(schedule, parts, "Matheron draws") if each > 1 else one
     conditional = Conditional(problem, tolerance)
-    return Recipe(TableRule(table), (PosteriorDraw(conditional, Probes(probes), each),), top, warm)
+    return Recipe(TableRule(table), (PosteriorDraw(conditional, Probes(probes), each),), top, warm, led=True)
 
 
 def daps(

@@ -206,6 +206,8 @@ def _run(
     """Follow a recipe; the images, calls for each, and what the records say."""
     prior, size = problem.prior, 1 if recipe.particles is None else recipe.particles.size
     noise = Noise.range(seed, len(rows) * size, rows.start * size)
+    ahead = int(recipe.led and rows.start > 0)
+    noise = Noise.cat([Noise.range(seed, ahead), noise])
     state = RunState.at(recipe.begin(problem, noise), float(prior.time(recipe.top)), noise)
     denoiser = one_time(prior.denoiser(problem.grid))
     state = run(
@@ -217,7 +219,8 @@ def _run(
         transforms=recipe.transforms, progress=progress,
     )  # fmt: skip
     facts: dict[str, Any] = {}
-    calls = float(state.calls.double().mean())
+    calls = float(state.calls.double().sum()) / (len(noise) - ahead)
+    state = state.take(torch.arange(ahead, len(noise)))
     if recipe.particles is not None:
         from scidiff.guidance.particles import effective_size
 

@@ -47,7 +47,8 @@ class Probes:
     Parameters
     ----------
     count
-        Probes for each step, one network call each, booked to the first samples of the batch in turn.
+        Probes for each step, one network call each, of the first sample of the batch, which pays for them. A run leads
+        every batch with sample 0 of its seed, so that samples do not depend on how they are batched.
     reach
         Length of a difference, in units of ``sigma``.
     """
@@ -61,7 +62,7 @@ class Probes:
 
     def __call__(self, m: Tensor, state: RunState, evaluation: Evaluation, sigma: float) -> tuple[Tensor, RunState]:
         """Estimate ``P`` on the modes of ``rfft2`` at the present state; the state comes back with the calls booked."""
-        rows = torch.arange(self.count) % len(state)
+        rows = torch.zeros(self.count, dtype=torch.long)
         noise = state.noise.take([0])
         v = noise.normal((self.count, *m.shape[1:]), step=state.i, stream="ct/probes")[0].to(m)
         x = state.x[rows].double() + self.reach * sigma * v

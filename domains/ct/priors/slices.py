@@ -1,33 +1,42 @@
-"""Slices of volumes as a prior sees them: dimensionless, at several pixel sizes, along three directions.
+"""Slices of volumes as a prior sees them: dimensionless, at all pixel sizes, in all directions.
 
-A volume with pixels of ``h`` mm is resampled (bilinear, with the support of the coarser pixel) to sizes from ``0.8 h``
-up to where a crop just fits, in geometric steps: an image reconstructed on a coarser grid is a coarser image, so one
-volume teaches all of them. Values are ``x = mu / unit``, clipped to ``[0, upper]``. Where slices lie about as densely
-as pixels, sections along the other two axes are taken as well, as rarer stacks.
+A prior learns from planes through volumes (`scidiff.domains.ct.priors.sections`) and phantoms, and is judged by slices
+that were held out, averaged over the pixels of some sizes from ``0.8 h`` up to where a crop just fits: an image that is
+reconstructed on a coarser grid is a coarser image, so one volume teaches all of them. Values are ``x = mu / unit``,
+clipped to ``[0, upper]``. Crops of three edges are learned from, large ones for the context and small ones for coarse
+pixels.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from scidiff.errors import DataError
 
 from ..units import MU_WATER
 from ..volume import Volume
+from .sections import COARSEST, FINEST, Sections
 
-__all__ = ["SliceSet", "Stack", "check_volumes", "drawn_stacks", "sha256_of", "split", "stacks_of"]
+__all__ = [
+    "SliceSet",
+    "Stack",
+    "averaged",
+    "check_volumes",
+    "drawn_stacks",
+    "sections_of",
+    "sha256_of",
+    "split",
+    "stacks_of",
+]
 
-_COARSEST = 4.5
 _LEVELS = 5
-_SHARE_REFORMATTED = 0.08
+_EDGES = (0.75, 1.0, 1.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +59,18 @@ class Stack:
     pixel: float
     weight: float = 1.0
     drawn: bool = False
+
+    def pixels(self, edge: int) -> tuple[float, float]:
+        """Its one pixel size, where a crop of that edge fits."""
+        return self.pixel, self.pixel if min(self.images.shape[1:]) >= edge else 0.0
+
+    def crop(self, edge: int, random: np.random.Generator) -> tuple[np.ndarray, float]:
+        """Draw one crop; parameters as for `Sections.crop`."""
+        count, rows, columns = self.images.shape
+        k, i, j = random.integers(0, (count, rows - edge + 1, columns - edge + 1))
+        patch = self.images[k, i : i + edge, j : j + edge]
+        gain = random.uniform(0.2, 1.0) if self.drawn else 1.0
+        return np.float32(gain) * patch, self.pixel
 
 
 def check_volumes(volumes: Mapping[str, Volume], crop: int, unit: float) -> None:
@@ -137,8 +158,22 @@ def _part(volume: Volume, values: Tensor) -> Volume:
     return Volume(values, type(grid)(tuple(values.shape), lengths), volume.unit, volume.facts)
 
 
+def sections_of(volume: Volume, unit: float = MU_WATER, upper: float = 2.5) -> Sections:
+    """Planes through a volume, weighed by the number of its slices.
+
+    Parameters
+    ----------
+    volume
+        Image or stack of images.
+    unit, upper
+        Unit of attenuation, 1/mm, and largest value in it.
+    """
+    x, pitch = _dimensionless(volume, unit, upper)
+    return Sections(x, pitch, float(len(x)))
+
+
 def stacks_of(volume: Volume, crop: int, unit: float = MU_WATER, upper: float = 2.5) -> list[Stack]:
-    """All stacks of a volume, whose weights sum to 1.
+    """Slices of a volume at some pixel sizes; the weights sum to 1.
 
     Parameters
     ----------
@@ -149,28 +184,44 @@ def stacks_of(volume: Volume, crop: int, unit: float = MU_WATER, upper: float = 
     unit, upper
         Unit of attenuation, 1/mm, and largest value in it.
     """
-    x = (volume.attenuation() / unit).clamp(0.0, upper).float()
-    x = x if x.ndim == 3 else x[None]
-    depth, row, column = volume.grid.lengths if volume.grid.dimension == 3 else (math.inf, *volume.grid.lengths)
-    found = _pyramid(x, (row, column), crop, 1.0)
-    if len(x) >= crop and depth <= 1.5 * max(row, column):
-        for axis, pitch in ((1, column), (2, row)):
-            found += _pyramid(x.movedim(axis, 0).contiguous(), (depth, pitch), crop, _SHARE_REFORMATTED)
-    total = sum(stack.weight for stack in found)
-    return [Stack(stack.images, stack.pixel, stack.weight / total) for stack in found]
-
-
-def _pyramid(x: Tensor, pitch: tuple[float, float], crop: int, share: float) -> list[Stack]:
-    """Stacks from one direction; pixels become squares."""
-    extent = [size * step for size, step in zip(x.shape[1:], pitch, strict=True)]
-    finest, coarsest = 0.8 * max(pitch), min(min(extent) / crop, max(_COARSEST, max(pitch)))
+    x, pitch = _dimensionless(volume, unit, upper)
+    extent = [size * step for size, step in zip(x.shape[1:], pitch[1:], strict=True)]
+    finest, coarsest = FINEST * max(pitch[1:]), min(min(extent) / crop, max(COARSEST, *pitch[1:]))
     sizes = np.geomspace(finest, max(coarsest, finest), _LEVELS if coarsest > 1.1 * finest else 1)
-    out = []
-    for pixel in sizes:
-        shape = [max(crop, round(edge / pixel)) for edge in extent]
-        images = interpolate(x[:, None], size=shape, mode="bilinear", antialias=True, align_corners=False)[:, 0]
-        out.append(Stack(images.numpy(), float(pixel), share))
-    return out
+    shapes = [tuple(max(crop, round(edge / pixel)) for edge in extent) for pixel in sizes]
+    found = [averaged(x, shape).numpy() for shape in shapes]
+    return [Stack(images, float(pixel), 1 / len(sizes)) for images, pixel in zip(found, sizes, strict=True)]
+
+
+def _dimensionless(volume: Volume, unit: float, upper: float) -> tuple[Tensor, tuple[float, float, float]]:
+    """Values as a stack, float32, and the edges of a voxel."""
+    x = (volume.attenuation() / unit).clamp(0.0, upper).float()
+    if x.ndim == 3:
+        return x, volume.grid.lengths  # type: ignore[return-value]
+    row, column = volume.grid.lengths
+    return x[None], (max(row, column), row, column)
+
+
+def averaged(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Means over the pixels of another division of the same square, exact for images that are constant on pixels.
+
+    Parameters
+    ----------
+    x
+        ``(count, rows, columns)``.
+    shape
+        Rows and columns of the result.
+    """
+    rows, columns = (_overlap(old, new).to(x) for old, new in zip(x.shape[1:], shape, strict=True))
+    return rows @ x @ columns.T
+
+
+def _overlap(old: int, new: int) -> Tensor:
+    """Share of each new interval that lies in each old one, ``(new, old)``; rows sum to 1."""
+    edges, cuts = torch.arange(old + 1, dtype=torch.float64), torch.linspace(0, old, new + 1, dtype=torch.float64)
+    low = torch.maximum(cuts[:-1, None], edges[:-1])
+    high = torch.minimum(cuts[1:, None], edges[1:])
+    return (high - low).clamp_min(0.0) * (new / old)
 
 
 def drawn_stacks(count: int, seed: int, size: int = 128, upper: float = 2.5) -> list[Stack]:
@@ -202,20 +253,27 @@ def drawn_stacks(count: int, seed: int, size: int = 128, upper: float = 2.5) -> 
 
 @dataclass(frozen=True, eq=False)
 class SliceSet:
-    """Stacks to draw crops from.
+    """Sources to draw crops from.
 
     Parameters
     ----------
-    stacks
-        The stacks.
+    sources
+        Stacks of images, and planes of volumes.
     crop
         Edge of a crop, pixels.
     """
 
-    stacks: Sequence[Stack]
+    sources: Sequence[Stack | Sections]
     crop: int
 
-    def draw(self, count: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+    @property
+    def edges(self) -> tuple[int, ...]:
+        """Edges of crops for the steps in turn: three quarters of `crop`, `crop`, and half as much again."""
+        edges = {8 * round(share * self.crop / 8) for share in _EDGES} | {self.crop}
+        fitting = lambda edge: any(low <= high for low, high in (one.pixels(edge) for one in self.sources))  # noqa: E731
+        return tuple(edge for edge in sorted(edges) if edge > 0 and fitting(edge))
+
+    def draw(self, count: int, random: np.random.Generator, edge: int | None = None) -> tuple[Tensor, Tensor]:
         """Crops, turned and reflected at random, with their pixel sizes.
 
         Parameters
@@ -224,25 +282,27 @@ class SliceSet:
             Number of crops.
         random
             Source of every choice.
+        edge
+            Pixels on each side, `crop` by default.
 
         Returns
         -------
         images, pixel
-            Float32, shapes ``(count, crop, crop)`` and ``(count,)``.
+            Float32, shapes ``(count, edge, edge)`` and ``(count,)``.
         """
-        weights = np.array([stack.weight for stack in self.stacks])
-        picked = [self.stacks[k] for k in random.choice(len(weights), size=count, p=weights / weights.sum())]
-        images = np.stack([self._crop(stack, random) for stack in picked])
-        return torch.from_numpy(images), torch.tensor([stack.pixel for stack in picked])
+        edge = self.crop if edge is None else edge
+        fit = [one for one in self.sources if one.pixels(edge)[0] <= one.pixels(edge)[1]]
+        weights = np.array([one.weight for one in fit])
+        picked = [fit[k].crop(edge, random) for k in random.choice(len(fit), size=count, p=weights / weights.sum())]
+        images = np.stack([_turned(image, random) for image, _ in picked])
+        return torch.from_numpy(images), torch.tensor([pixel for _, pixel in picked])
 
-    def _crop(self, stack: Stack, random: np.random.Generator) -> np.ndarray:
-        count, rows, columns = stack.images.shape
-        k, i, j = random.integers(0, (count, rows - self.crop + 1, columns - self.crop + 1))
-        patch = stack.images[k, i : i + self.crop, j : j + self.crop]
-        patch = np.rot90(patch, int(random.integers(4)))
-        patch = patch[:, ::-1] if random.integers(2) else patch
-        gain = random.uniform(0.2, 1.0) if stack.drawn else random.uniform(0.97, 1.03)
-        return np.float32(gain) * patch
+
+def _turned(patch: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """One of eight ways, and a little lighter or darker."""
+    patch = np.rot90(patch, int(random.integers(4)))
+    patch = patch[:, ::-1] if random.integers(2) else patch
+    return np.float32(random.uniform(0.97, 1.03)) * patch
 
 
 def sha256_of(volumes: Mapping[str, Volume]) -> dict[str, str]:

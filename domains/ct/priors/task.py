@@ -78,8 +78,11 @@ class PriorTask:
         self.network = PriorNetwork(self.config, seed=self.seed).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def batch(self, step: int, rank: int, world: int) -> tuple[Tensor, Tensor]:
-        """Crops and their pixel sizes, a function of the three numbers."""
-        return self.train.draw(self.batch_size, np.random.default_rng([self.seed, step, rank, world]))
+        """Crops and their pixel sizes, a function of the three numbers; their edge changes from step to step."""
+        random, edges = np.random.default_rng([self.seed, step, rank, world]), self.train.edges
+        edge = edges[step % len(edges)]
+        count = max(2, round(self.batch_size * (self.train.crop / edge) ** 2))
+        return self.train.draw(count, random, edge)
 
     def loss(
         self, network: nn.Module, batch: tuple[Tensor, Tensor], generator: torch.Generator

@@ -8,7 +8,7 @@ with a run that was stopped.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from scidiff.train import train as run
 from ..units import MU_WATER
 from ..volume import Volume
 from .network import NetworkConfig
-from .slices import SliceSet, Stack, check_volumes, drawn_stacks, sha256_of, split, stacks_of
+from .sections import Sections
+from .slices import SliceSet, Stack, check_volumes, drawn_stacks, sections_of, sha256_of, split, stacks_of
 from .sources import named_volumes, read_folder
 from .task import PriorTask
 
@@ -42,7 +43,7 @@ class Recipe:
     steps, batch_size
         Optimizer steps at most, and crops in each.
     crop
-        Edge of a crop, pixels.
+        Edge of a crop, pixels; steps take crops of 3/4, 1 and 3/2 of it in turn, as many as have about the same area.
     hold_out
         Name of the volume that is validated on, or the share of slices in the middle of each volume.
     drawn
@@ -128,16 +129,15 @@ def prior_task(
     """
     check_volumes(volumes, recipe.crop, recipe.unit)
     known, held = split(volumes, recipe.hold_out)
-    stacks, valid = (
-        [stack for volume in part.values() for stack in _weighed(volume, recipe)] for part in (known, held)
-    )
-    centre, spread = _moments(stacks)
-    pixels = [stack.pixel for stack in stacks]
-    shown = {"centre": centre, "spread": spread, "pixels": (min(pixels), max(pixels))}
+    sections = [sections_of(volume, recipe.unit, recipe.upper) for volume in known.values()]
+    sources: list[Stack | Sections] = [*sections]
+    low, high = zip(*(one.pixels(min(SliceSet([one], recipe.crop).edges)) for one in sections), strict=True)
+    centre, spread = _moments(sections)
+    shown = {"centre": centre, "spread": spread, "pixels": (min(low), max(high))}
     if recipe.drawn:
-        total = sum(stack.weight for stack in stacks) * recipe.drawn / (1 - recipe.drawn)
-        more = drawn_stacks(_DRAWN, recipe.seed, max(128, recipe.crop), recipe.upper)
-        stacks += [replace(stack, weight=stack.weight * total) for stack in more]
+        total = sum(one.weight for one in sections) * recipe.drawn / (1 - recipe.drawn)
+        more = drawn_stacks(_DRAWN, recipe.seed, max(128, 2 * recipe.crop), recipe.upper)
+        sources += [replace(stack, weight=stack.weight * total) for stack in more]
     facts = {
         "volumes": {name: list(volume.grid.shape) for name, volume in volumes.items()},
         "sha256": sha256_of(volumes),
@@ -148,8 +148,8 @@ def prior_task(
         "remark": remark,
     }
     return PriorTask(
-        SliceSet(stacks, recipe.crop),
-        SliceSet(valid, recipe.crop),
+        SliceSet(sources, recipe.crop),
+        _validation(held, recipe),
         replace(recipe.network, **shown),
         facts,
         batch_size=recipe.batch_size,
@@ -158,21 +158,26 @@ def prior_task(
     )
 
 
-def _weighed(volume: Volume, recipe: Recipe) -> list[Stack]:
-    """Stacks of a volume, weighed in proportion to its slices."""
-    count = volume.grid.shape[0] if volume.grid.dimension == 3 else 1
-    stacks = stacks_of(volume, recipe.crop, recipe.unit, recipe.upper)
-    return [replace(stack, weight=stack.weight * count) for stack in stacks]
+def _validation(held: Mapping[str, Volume], recipe: Recipe) -> SliceSet:
+    """Slices that are held out, at the smallest edge of crops, each volume weighed by the number of its slices."""
+    edge = min(SliceSet([sections_of(one, recipe.unit, recipe.upper) for one in held.values()], recipe.crop).edges)
+    stacks = []
+    for volume in held.values():
+        count = volume.grid.shape[0] if volume.grid.dimension == 3 else 1
+        found = stacks_of(volume, edge, recipe.unit, recipe.upper)
+        stacks += [replace(stack, weight=stack.weight * count) for stack in found]
+    return SliceSet(stacks, edge)
 
 
-def _moments(stacks: list[Stack]) -> tuple[float, float]:
-    """Mean and standard deviation of the pixels of all stacks, to two digits."""
-    weights = torch.tensor([stack.weight for stack in stacks], dtype=torch.float64)
+def _moments(sections: Sequence[Sections]) -> tuple[float, float]:
+    """Mean and standard deviation of the voxels, to two digits."""
+    weights = torch.tensor([one.weight for one in sections], dtype=torch.float64)
     weights /= weights.sum()
-    mean = sum(w * float(stack.images.mean()) for w, stack in zip(weights, stacks, strict=True))
-    squares = [float((stack.images.astype("float64") ** 2).mean()) for stack in stacks]
-    square = sum(w * value for w, value in zip(weights, squares, strict=True))
-    return round(float(mean), 2), max(round(float((square - mean**2) ** 0.5), 2), 0.01)
+    moment = lambda power: sum(  # noqa: E731
+        float(w) * float(one.values.double().pow(power).mean()) for w, one in zip(weights, sections, strict=True)
+    )
+    mean = moment(1)
+    return round(mean, 2), max(round((moment(2) - mean**2) ** 0.5, 2), 0.01)
 
 
 def fit_prior(

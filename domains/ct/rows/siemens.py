@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from scipy.stats import norm
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate
+from torch.nn.functional import avg_pool2d
 
 from scidiff.analysis.calibration import conformal_map
 from scidiff.domain import Row
@@ -37,6 +37,7 @@ from ..methods import reconstruct
 from ..methods.run import find_prior
 from ..metrics import psnr, ssim
 from ..priors.prior import Prior
+from ..priors.slices import averaged
 from ..readers import read_dicom, read_nifti
 from ..reconstruction import PosteriorImages
 from ..scan import Scan
@@ -138,7 +139,7 @@ def _validation(root: Path, prior: Prior) -> Slices:
     first = round(0.55 * count)
     kept = x[first : first + max(1, round(0.12 * count))]
     shape = [round(n * h / pixel) for n, h in zip(kept.shape[1:], volume.grid.lengths[1:], strict=True)]
-    small = interpolate(kept[:, None], size=shape, mode="bilinear", antialias=True, align_corners=False)[:, 0]
+    small = averaged(kept, tuple(shape))
     out = torch.zeros(len(small), _SIZE, _SIZE, dtype=torch.float64)
     rows, columns = ((_SIZE - n) // 2 for n in small.shape[1:])
     out[:, rows : rows + small.shape[1], columns : columns + small.shape[2]] = small

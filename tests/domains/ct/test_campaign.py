@@ -61,8 +61,8 @@ def test_samples_under_a_prior_are_those_of_the_method(scans, tmp_path):
 
     campaign.export(tmp_path, tmp_path / "images.zarr", condition="true")
     images = zarr.open_group(tmp_path / "images.zarr", mode="r")["image"][:]
-    # solvers end at a relative residual, which differs with the samples that are drawn together
-    assert np.abs(images - expected.samples.numpy()).max() < 1e-3 * float(expected.samples.abs().max())
+    # images are stored in float32, and sums in another order are off by its round-off, 6e-8, a hundred times over
+    assert np.abs(images - expected.samples.numpy()).max() < 6e-6 * float(expected.samples.abs().max())
     assert np.abs(images[0] - images[1]).max() > 1e-3 * np.abs(images).max()
 
 

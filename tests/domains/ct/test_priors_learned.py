@@ -13,7 +13,8 @@ from scidiff.domains.ct.grid import Grid
 from scidiff.domains.ct.priors.gaussian import GaussianPrior
 from scidiff.domains.ct.priors.learned import LearnedPrior, bundled, load_prior
 from scidiff.domains.ct.priors.network import NetworkConfig, PriorNetwork
-from scidiff.domains.ct.priors.slices import SliceSet, drawn_stacks, split, stacks_of
+from scidiff.domains.ct.priors.sections import Sections
+from scidiff.domains.ct.priors.slices import SliceSet, averaged, drawn_stacks, sections_of, split, stacks_of
 from scidiff.domains.ct.priors.sources import read_folder
 from scidiff.domains.ct.priors.task import SIGMA_MIN
 from scidiff.domains.ct.priors.training import Recipe, fit_prior
@@ -177,15 +178,43 @@ def test_slices_held_out_are_not_learned_from():
 
 
 def test_crops_are_a_function_of_their_seed_and_stay_in_range():
-    stacks = stacks_of(volume(20, 40), 16) + drawn_stacks(1, 0, 32)
-    assert sum(s.weight for s in stacks[:-4]) == pytest.approx(1.0)
-    draw = lambda seed: SliceSet(stacks, 16).draw(64, np.random.default_rng(seed))  # noqa: E731
+    assert sum(s.weight for s in stacks_of(volume(20, 40), 16)) == pytest.approx(1.0)
+    sources = [*stacks_of(volume(20, 40), 16), *drawn_stacks(1, 0, 32), sections_of(volume(20, 40, seed=1))]
+    draw = lambda seed: SliceSet(sources, 16).draw(64, np.random.default_rng(seed))  # noqa: E731
     (x, pixel), (again, _), (other, _) = draw(1), draw(1), draw(2)
     assert torch.equal(x, again)
     assert not torch.equal(x, other)
     assert 0.0 <= float(x.min())
     assert float(x.max()) <= 2.5 * 1.03
     assert float(pixel.max()) > 1.2 * float(pixel.min())
+
+
+def test_planes_of_a_linear_volume_are_linear_wherever_they_lie():
+    """Trilinear interpolation and means over symmetric points are exact for it; round-off of float32 remains."""
+    shape, pitch, slope = (20, 24, 30), (2.0, 1.5, 1.5), np.array([0.01, -0.02, 0.015])
+    axes = [(np.arange(n) - (n - 1) / 2) * h for n, h in zip(shape, pitch, strict=True)]
+    values = 1.0 + sum(g * a for g, a in zip(slope, np.meshgrid(*axes, indexing="ij"), strict=True))
+    planes, random = Sections(torch.tensor(values, dtype=torch.float32), pitch), np.random.default_rng(0)
+    turns = set()
+    for _ in range(40):
+        half = float(random.uniform(4.0, 9.0))
+        frame, centre = planes._place(half, random)
+        assert np.allclose(frame @ frame.T, np.eye(2), atol=1e-12)
+        assert (np.abs(centre) + half * np.abs(frame).sum(0) <= planes.extent / 2 * (1 + 1e-9)).all()
+        turns.add(round(float(frame[0, 1]), 3))
+        edge, pixel = 6, half / 4
+        at = (np.arange(edge) - (edge - 1) / 2) * pixel
+        expected = 1.0 + centre @ slope + np.add.outer(at * (frame[0] @ slope), at * (frame[1] @ slope))
+        assert np.abs(planes.sample(centre, frame, edge, pixel).numpy() - expected).max() < 1e-5
+    assert len(turns) > 20
+
+
+def test_pixels_are_means():
+    x = noise(2, 12, 18).float()
+    assert torch.allclose(averaged(x, (4, 6)), torch.nn.functional.avg_pool2d(x[:, None], 3)[:, 0], atol=1e-6)
+    odd = averaged(x, (5, 7))
+    assert torch.allclose(odd.mean((1, 2)), x.mean((1, 2)), atol=1e-6)
+    assert torch.allclose(averaged(x.repeat_interleave(5, 1), (12, 18)), x, atol=1e-6)
 
 
 def test_what_cannot_be_learned_from_is_refused(tmp_path):

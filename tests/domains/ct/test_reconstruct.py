@@ -99,12 +99,12 @@ def test_fit_of_samples_and_mean_obey_their_identity():
     assert found.spread == pytest.approx(spread, rel=1e-4)
 
 
-def test_a_sample_is_the_same_in_any_batch():
-    """Probes are booked to the first samples, so that only rounding and the stopping of the solver may differ."""
-    options = {"grid": GRID, "steps": 4, "tolerance": 1e-4}
-    whole = reconstruct(SCAN, PRIOR, count=4, **options).samples
-    part = reconstruct(SCAN, PRIOR, count=2, first=2, **options).samples
-    assert torch.allclose(whole[2:], part, atol=1e-3 * float(whole.std()))
+@pytest.mark.parametrize("method", sorted(set(METHODS) - {"cbg", "tds"}))
+def test_a_sample_is_the_same_in_any_batch(method):
+    """Up to sums in another order: round-off of float32, 6e-8, a hundred times over."""
+    whole = reconstruct(SCAN, PRIOR, method, grid=GRID, count=4, steps=4, seed=2).samples
+    part = reconstruct(SCAN, PRIOR, method, grid=GRID, count=2, steps=4, seed=2, first=2).samples
+    assert torch.allclose(whole[2:], part, rtol=0.0, atol=6e-6 * float(whole.abs().max()))
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
