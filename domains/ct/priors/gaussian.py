@@ -51,6 +51,8 @@ class GaussianPrior(Prior):
         Fall of the spectral density with frequency, above 2; 3 where it comes from edges.
     unit
         Attenuation of ``x = 1``, 1/mm.
+    name
+        Name in provenance and reports.
     facts
         Where the numbers come from.
     """

@@ -21,7 +21,7 @@ from torch.nn.functional import avg_pool2d, grid_sample
 
 __all__ = ["COARSEST", "FINEST", "Sections"]
 
-FINEST, COARSEST = 0.8, 4.5
+FINEST, COARSEST = 0.8, 6.0
 """Least pixel, relative to that of the volume, and largest, mm."""
 
 _TILT = math.radians(8.0)
@@ -41,11 +41,14 @@ class Sections:
         Edges of a voxel along these axes, mm.
     weight
         How often crops come from here, relative to other sources.
+    finest
+        Least pixel, relative to the voxel.
     """
 
     values: Tensor
     pitch: tuple[float, float, float]
     weight: float = 1.0
+    finest: float = FINEST
 
     @property
     def extent(self) -> np.ndarray:
@@ -59,7 +62,9 @@ class Sections:
 
     def pixels(self, edge: int) -> tuple[float, float]:
         """Least and largest pixel of crops of `edge` pixels, mm; the first is above the second where none fits."""
-        return FINEST * max(self.pitch[1:]), min(float(self.extent[1:].min()) / edge, max(COARSEST, *self.pitch[1:]))
+        return self.finest * max(self.pitch[1:]), min(
+            float(self.extent[1:].min()) / edge, max(COARSEST, *self.pitch[1:])
+        )
 
     def crop(self, edge: int, random: np.random.Generator) -> tuple[np.ndarray, float]:
         """Draw one crop.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,14 +22,15 @@ from scidiff.errors import DataError
 
 from ..units import MU_WATER
 from ..volume import Volume
+from .objects import beside
 from .sections import COARSEST, FINEST, Sections
 
 __all__ = [
     "SliceSet",
+    "Source",
     "Stack",
     "averaged",
     "check_volumes",
-    "drawn_stacks",
     "sections_of",
     "sha256_of",
     "split",
@@ -37,6 +39,26 @@ __all__ = [
 
 _LEVELS = 5
 _EDGES = (0.75, 1.0, 1.5)
+_COARSER = 1.3
+_SIZES = 0.2
+_SHARE_BESIDE = 0.5
+
+
+class Source(Protocol):
+    """Where crops come from."""
+
+    @property
+    def weight(self) -> float:
+        """How often, relative to other sources."""
+        ...
+
+    def pixels(self, edge: int) -> tuple[float, float]:
+        """Least and largest pixel of crops of that edge, mm; the first is above the second where none fits."""
+        ...
+
+    def crop(self, edge: int, random: np.random.Generator) -> tuple[np.ndarray, float]:
+        """Draw one crop, ``(edge, edge)``, and the edge of its pixels, mm."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,17 +73,14 @@ class Stack:
         Edge of a pixel, mm.
     weight
         How often crops come from here, relative to other stacks.
-    drawn
-        Whether the images are phantoms, whose attenuation is scaled at random.
     """
 
     images: np.ndarray
     pixel: float
     weight: float = 1.0
-    drawn: bool = False
 
     def pixels(self, edge: int) -> tuple[float, float]:
-        """Its one pixel size, where a crop of that edge fits."""
+        """The one pixel size, where a crop of that edge fits."""
         return self.pixel, self.pixel if min(self.images.shape[1:]) >= edge else 0.0
 
     def crop(self, edge: int, random: np.random.Generator) -> tuple[np.ndarray, float]:
@@ -69,8 +88,7 @@ class Stack:
         count, rows, columns = self.images.shape
         k, i, j = random.integers(0, (count, rows - edge + 1, columns - edge + 1))
         patch = self.images[k, i : i + edge, j : j + edge]
-        gain = random.uniform(0.2, 1.0) if self.drawn else 1.0
-        return np.float32(gain) * patch, self.pixel
+        return patch, self.pixel
 
 
 def check_volumes(volumes: Mapping[str, Volume], crop: int, unit: float) -> None:
@@ -158,7 +176,7 @@ def _part(volume: Volume, values: Tensor) -> Volume:
     return Volume(values, type(grid)(tuple(values.shape), lengths), volume.unit, volume.facts)
 
 
-def sections_of(volume: Volume, unit: float = MU_WATER, upper: float = 2.5) -> Sections:
+def sections_of(volume: Volume, unit: float = MU_WATER, upper: float = 2.5, finest: float | None = None) -> Sections:
     """Planes through a volume, weighed by the number of its slices.
 
     Parameters
@@ -167,9 +185,13 @@ def sections_of(volume: Volume, unit: float = MU_WATER, upper: float = 2.5) -> S
         Image or stack of images.
     unit, upper
         Unit of attenuation, 1/mm, and largest value in it.
+    finest
+        Edge of the voxels of the finest volume that is learned from, mm. A volume of much larger voxels is blurred
+        where pixels are no larger than they; it then serves pixels from 1.3 voxels on.
     """
     x, pitch = _dimensionless(volume, unit, upper)
-    return Sections(x, pitch, float(len(x)))
+    least = FINEST if finest is None or max(pitch[1:]) <= _COARSER * finest else _COARSER
+    return Sections(x, pitch, float(len(x)), least)
 
 
 def stacks_of(volume: Volume, crop: int, unit: float = MU_WATER, upper: float = 2.5) -> list[Stack]:
@@ -224,33 +246,6 @@ def _overlap(old: int, new: int) -> Tensor:
     return (high - low).clamp_min(0.0) * (new / old)
 
 
-def drawn_stacks(count: int, seed: int, size: int = 128, upper: float = 2.5) -> list[Stack]:
-    """Random ellipses, foam, beads and discs with holes, scaled to a largest value of `upper`; weights sum to 1.
-
-    Parameters
-    ----------
-    count
-        Phantoms of each kind.
-    seed
-        Which ones.
-    size
-        Pixels on each edge.
-    upper
-        Largest value.
-    """
-    from ..grid import Grid
-    from ..phantoms import bead_pack, disc_with_holes, foam, random_ellipses
-
-    out = []
-    for make, weight in ((random_ellipses, 0.4), (foam, 0.2), (bead_pack, 0.2), (disc_with_holes, 0.2)):
-        phantoms = [make(seed, sample) for sample in range(count)]
-        grid = Grid.square(size, phantoms[0].extent)
-        images = np.stack([phantom.image(grid, 3).float().numpy() for phantom in phantoms])
-        images *= upper / images.max(axis=(1, 2), keepdims=True)
-        out.append(Stack(images.clip(0.0, upper), grid.lengths[0], weight, drawn=True))
-    return out
-
-
 @dataclass(frozen=True, eq=False)
 class SliceSet:
     """Sources to draw crops from.
@@ -261,10 +256,14 @@ class SliceSet:
         Stacks of images, and planes of volumes.
     crop
         Edge of a crop, pixels.
+    varied
+        Whether lines are drawn beside bodies, and the stated pixel is off by a factor of 20 %: bodies are of different
+        size.
     """
 
-    sources: Sequence[Stack | Sections]
+    sources: Sequence[Source]
     crop: int
+    varied: bool = False
 
     @property
     def edges(self) -> tuple[int, ...]:
@@ -294,8 +293,16 @@ class SliceSet:
         fit = [one for one in self.sources if one.pixels(edge)[0] <= one.pixels(edge)[1]]
         weights = np.array([one.weight for one in fit])
         picked = [fit[k].crop(edge, random) for k in random.choice(len(fit), size=count, p=weights / weights.sum())]
+        if self.varied:
+            picked = [_varied(image, pixel, random) for image, pixel in picked]
         images = np.stack([_turned(image, random) for image, _ in picked])
         return torch.from_numpy(images), torch.tensor([pixel for _, pixel in picked])
+
+
+def _varied(image: np.ndarray, pixel: float, random: np.random.Generator) -> tuple[np.ndarray, float]:
+    """Another size of the body, and things beside it."""
+    image = beside(image, random) if random.uniform() < _SHARE_BESIDE else image
+    return image, pixel * float(np.exp(_SIZES * random.normal()))
 
 
 def _turned(patch: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -24,8 +24,9 @@ from scidiff.train import train as run
 from ..units import MU_WATER
 from ..volume import Volume
 from .network import NetworkConfig
+from .objects import phantoms
 from .sections import Sections
-from .slices import SliceSet, Stack, check_volumes, drawn_stacks, sections_of, sha256_of, split, stacks_of
+from .slices import SliceSet, Source, check_volumes, sections_of, sha256_of, split, stacks_of
 from .sources import named_volumes, read_folder
 from .task import PriorTask
 
@@ -129,15 +130,16 @@ def prior_task(
     """
     check_volumes(volumes, recipe.crop, recipe.unit)
     known, held = split(volumes, recipe.hold_out)
-    sections = [sections_of(volume, recipe.unit, recipe.upper) for volume in known.values()]
-    sources: list[Stack | Sections] = [*sections]
+    finest = min(max(volume.grid.lengths[-2:]) for volume in known.values())
+    sections = [sections_of(volume, recipe.unit, recipe.upper, finest) for volume in known.values()]
+    sources: list[Source] = [*sections]
     low, high = zip(*(one.pixels(min(SliceSet([one], recipe.crop).edges)) for one in sections), strict=True)
     centre, spread = _moments(sections)
     shown = {"centre": centre, "spread": spread, "pixels": (min(low), max(high))}
     if recipe.drawn:
         total = sum(one.weight for one in sections) * recipe.drawn / (1 - recipe.drawn)
-        more = drawn_stacks(_DRAWN, recipe.seed, max(128, 2 * recipe.crop), recipe.upper)
-        sources += [replace(stack, weight=stack.weight * total) for stack in more]
+        more = phantoms(_DRAWN, recipe.seed, max(128, 2 * recipe.crop), recipe.upper, shown["pixels"])
+        sources += [replace(one, weight=one.weight * total) for one in more]
     facts = {
         "volumes": {name: list(volume.grid.shape) for name, volume in volumes.items()},
         "sha256": sha256_of(volumes),
@@ -148,7 +150,7 @@ def prior_task(
         "remark": remark,
     }
     return PriorTask(
-        SliceSet(sources, recipe.crop),
+        SliceSet(sources, recipe.crop, varied=True),
         _validation(held, recipe),
         replace(recipe.network, **shown),
         facts,

@@ -13,8 +13,9 @@ from scidiff.domains.ct.grid import Grid
 from scidiff.domains.ct.priors.gaussian import GaussianPrior
 from scidiff.domains.ct.priors.learned import LearnedPrior, bundled, load_prior
 from scidiff.domains.ct.priors.network import NetworkConfig, PriorNetwork
+from scidiff.domains.ct.priors.objects import beside, phantoms
 from scidiff.domains.ct.priors.sections import Sections
-from scidiff.domains.ct.priors.slices import SliceSet, averaged, drawn_stacks, sections_of, split, stacks_of
+from scidiff.domains.ct.priors.slices import SliceSet, averaged, sections_of, split, stacks_of
 from scidiff.domains.ct.priors.sources import read_folder
 from scidiff.domains.ct.priors.task import SIGMA_MIN
 from scidiff.domains.ct.priors.training import Recipe, fit_prior
@@ -179,8 +180,12 @@ def test_slices_held_out_are_not_learned_from():
 
 def test_crops_are_a_function_of_their_seed_and_stay_in_range():
     assert sum(s.weight for s in stacks_of(volume(20, 40), 16)) == pytest.approx(1.0)
-    sources = [*stacks_of(volume(20, 40), 16), *drawn_stacks(1, 0, 32), sections_of(volume(20, 40, seed=1))]
-    draw = lambda seed: SliceSet(sources, 16).draw(64, np.random.default_rng(seed))  # noqa: E731
+    sources = [
+        *stacks_of(volume(20, 40), 16),
+        *phantoms(1, 0, 32, 2.5, (1.0, 4.0)),
+        sections_of(volume(20, 40, seed=1)),
+    ]
+    draw = lambda seed: SliceSet(sources, 16, varied=True).draw(64, np.random.default_rng(seed))  # noqa: E731
     (x, pixel), (again, _), (other, _) = draw(1), draw(1), draw(2)
     assert torch.equal(x, again)
     assert not torch.equal(x, other)
@@ -207,6 +212,20 @@ def test_planes_of_a_linear_volume_are_linear_wherever_they_lie():
         expected = 1.0 + centre @ slope + np.add.outer(at * (frame[0] @ slope), at * (frame[1] @ slope))
         assert np.abs(planes.sample(centre, frame, edge, pixel).numpy() - expected).max() < 1e-5
     assert len(turns) > 20
+
+
+def test_lines_are_drawn_in_air_only():
+    image = np.zeros((32, 32), dtype=np.float32)
+    image[8:24, 8:24] = 1.0
+    changed = np.zeros_like(image, dtype=bool)
+    for seed in range(20):
+        out = beside(image, np.random.default_rng(seed))
+        assert 0.0 <= out.min() and out.max() <= 2.5
+        assert (out[8:24, 8:24] == 1.0).all()
+        changed |= out != image
+    assert changed.mean() > 0.3
+    full = np.ones((32, 32), dtype=np.float32)
+    assert beside(full, np.random.default_rng(0)) is full
 
 
 def test_pixels_are_means():
