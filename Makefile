@@ -2,7 +2,7 @@
 PYTHON ?= $(or $(shell command -v python3.11),python3)
 BIN := .venv/bin
 
-.PHONY: demo test lint docs figures clean
+.PHONY: demo test lint docs figures notebooks clean
 
 demo: .venv/.stamp
 	$(BIN)/scidiff demo
@@ -22,8 +22,11 @@ docs: .venv/.stamp
 figures: .venv/.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/figures.py
 
+notebooks: .venv/.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python notebooks/execute.py
+
 clean:
-	rm -rf .venv build dist demo docs/api *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist demo docs/api docs/notebooks *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find scidiff domains tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.stamp: requirements.lock pyproject.toml

@@ -22,7 +22,9 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "plain_docstrings",
+    "report_directives",
     "api_pages",
+    "notebook_pages",
 ]
 exclude_patterns = ["build", "_ext", "jupyter_execute", "**/.ipynb_checkpoints"]
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb", ".rst": "restructuredtext"}

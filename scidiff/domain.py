@@ -274,6 +274,7 @@ class Candidates:
 
 
 def _no_features(columns: Mapping[str, Sequence[Any]]) -> Any:
+    """Nothing: samples of a domain without features are not compared."""
     return None
 
 
@@ -311,6 +312,9 @@ class CampaignAdapter:
     writers
         Functions by file ending: ``write(path, rows, provenance)`` takes rows, each a mapping from column to value, one
         after the other.
+    steer
+        As `sample`, with ``(score, strength, particles)`` behind its arguments: draws ``p(x) exp(strength * score(x))``
+        by groups of consecutive indices; `score` takes columns of samples, finished or not. None where it cannot.
     """
 
     fingerprint: Callable[[str], str]
@@ -325,6 +329,7 @@ class CampaignAdapter:
     writers: Mapping[str, Callable[[Path, Iterator[Mapping[str, Any]], Mapping[str, Any]], None]] = field(
         default_factory=dict
     )
+    steer: Callable[..., Candidates] | None = None
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def words(seed: int, samples: np.ndarray, stream: int, step: int, size: int) -> 
     Returns
     -------
     words
-        uint64, shape ``(len(samples), size)``.
+        Words, uint64, shape ``(len(samples), size)``.
     """
     if size > _SHORT:
         return _one_by_one(seed, samples, stream, step, size)

@@ -69,6 +69,14 @@ class Noise:
         batch is cut.
     scope
         Ending of the name of every stream, so that parts of a state draw apart.
+
+    Examples
+    --------
+    >>> from scidiff import Noise
+    >>> whole = Noise.range(seed=0, count=4).normal((2,), step=0, stream="prior")
+    >>> alone = Noise.range(seed=0, count=1, first=3).normal((2,), step=0, stream="prior")
+    >>> bool((alone[0] == whole[3]).all())  # sample 3 has its noise in any batch
+    True
     """
 
     seed: int

@@ -98,6 +98,12 @@ def load_domain(name: str) -> Domain:
         If the package of the domain cannot be imported; an `ImportError`.
     ConfigError
         If the package declares something else than a `Domain` of that name.
+
+    Examples
+    --------
+    >>> from scidiff.registry import load_domain
+    >>> load_domain("molecules").title
+    'Molecules as two-dimensional graphs'
     """
     known = domains()
     if name not in known:

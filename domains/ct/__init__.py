@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .classical import METHODS as METHODS
     from .classical import Reconstruction as Reconstruction
     from .classical import fbp as fbp
+    from .evidence import evidence as evidence
     from .geometry import Cone as Cone
     from .geometry import Fan as Fan
     from .geometry import Parallel as Parallel
@@ -47,6 +48,7 @@ __all__ = [
     "Scan",
     "Volume",
     "even_angles",
+    "evidence",
     "fbp",
     "fit_prior",
     "load",
@@ -69,6 +71,7 @@ _LAZY = {
     "Scan": "scan",
     "Volume": "volume",
     "even_angles": "geometry",
+    "evidence": "evidence",
     "fbp": "classical",
     "fit_prior": "priors",
     "load": "priors",

@@ -32,6 +32,7 @@ __all__ = [
 BODY = (0.25 * MU_WATER, 2.5 * MU_WATER)
 _ANY = (1e-4, 50.0)
 _EDGE = 2
+_MANY_VIEWS, _SHORT_ARC = 20, 0.112
 
 
 class ScanWarning(UserWarning):
@@ -45,7 +46,8 @@ class Finding:
     Parameters
     ----------
     code
-        Short name: ``truncated``, ``duplicate-views``, ``negative-background``, ``saturated``, ``starved``.
+        Short name: ``truncated``, ``duplicate-views``, ``negative-background``, ``angle-unit``, ``saturated``,
+        ``starved``.
     message
         What is the matter and what to do.
     """
@@ -143,7 +145,7 @@ def check_units(y: Tensor, geometry: Geometry, plausible: tuple[float, float] | 
 
 
 def findings(y: Tensor, weights: Tensor, geometry: Geometry) -> list[Finding]:
-    """Look for truncation, views that come twice, and a negative background.
+    """Look for truncation, views that come twice, a negative background, and angles of another unit.
 
     Parameters
     ----------
@@ -157,7 +159,7 @@ def findings(y: Tensor, weights: Tensor, geometry: Geometry) -> list[Finding]:
     list of Finding
         What was found.
     """
-    found = (_truncated(y, weights), _duplicates(geometry), _negative(y, weights))
+    found = (_truncated(y, weights), _duplicates(geometry), _negative(y, weights), _angle_unit(geometry))
     return [finding for finding in found if finding is not None]
 
 
@@ -238,6 +240,26 @@ def _negative(y: Tensor, weights: Tensor) -> Finding | None:
         f"{share:.0%} of the rays leave brighter than they came; the background is not 0: check the flats, or shift "
         "the image so that air is 0",
     )
+
+
+def _angle_unit(geometry: Geometry) -> Finding | None:
+    """Many views within a few degrees, or turns in steps of round numbers."""
+    angles = geometry.angles.double()
+    span = float(angles.max() - angles.min()) if len(angles) else 0.0
+    if len(angles) > _MANY_VIEWS and 0 < span < _SHORT_ARC:
+        return Finding(
+            "angle-unit",
+            f"{len(angles)} views span {math.degrees(span):.2g} degrees, too few to see depth: were radians taken for "
+            "degrees and converted once more?",
+        )
+    whole = bool(((angles * 20).round() - angles * 20).abs().max() < 1e-6) if len(angles) else False
+    if whole and span > 2 * math.pi * 1.01:
+        return Finding(
+            "angle-unit",
+            f"the angles are round numbers up to {float(angles.max()):g} and make {span / (2 * math.pi):.1f} turns: "
+            "are they degrees? convert them with torch.deg2rad",
+        )
+    return None
 
 
 def _first(bad: Tensor) -> tuple[int, ...]:

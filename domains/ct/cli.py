@@ -1,4 +1,4 @@
-"""Command line of the domain: ``scidiff ct simulate | reconstruct | validate | train``."""
+"""Command line of the domain: ``scidiff ct simulate | reconstruct | validate | import | train``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import typer
 
 from scidiff.errors import ConfigError, UnknownNameError
 
+from .datasets.commands import import_data
 from .priors.commands import train
 
 if TYPE_CHECKING:
@@ -24,14 +25,16 @@ __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Reconstruct images from X-ray scans, with their error.")
 app.command()(train)
+app.command("import")(import_data)
 
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.", min=0)]
 Size = Annotated[int, typer.Option(help="Pixels on each edge of the image.", min=8)]
 Extent = Annotated[float | None, typer.Option(help="Edge of the image, mm; by default what all views see.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write one JSON object to this file; '-' prints it.")]
-File = Annotated[Path, typer.Argument(help="Scan: .npz, or data-exchange .h5.")]
-Row = Annotated[int, typer.Option(help="Detector row of an .h5 file.", min=0)]
-Pitch = Annotated[float, typer.Option(help="Detector pitch of an .h5 file, mm.")]
+File = Annotated[Path, typer.Argument(help="Scan: .npz, HDF5 (data-exchange or NeXus), or .mat of the HTC 2022.")]
+Row = Annotated[int, typer.Option(help="Detector row of an HDF5 file.", min=0)]
+Pitch = Annotated[float | None, typer.Option(help="Detector pitch of an HDF5 file, mm, where it states none.")]
+Centre = Annotated[float | None, typer.Option(help="Detector column of the axis; by default found, or the file's.")]
 
 
 @app.command()
@@ -69,7 +72,9 @@ def simulate(
 @app.command()
 def reconstruct(
     file: File,
-    out: Annotated[Path, typer.Option(help="File to write: .npz, .tif, .nii, .nii.gz; with a prior also .png.")],
+    out: Annotated[
+        Path, typer.Option(help="Write .npz, .tif, .nii, .nii.gz, .zarr, .dicom (a folder); with a prior also .png.")
+    ],
     method: Annotated[str, typer.Option(help="fbp, sirt, cgls, pwls, tv, or one with a prior: posterior, ...")] = "tv",
     prior: Annotated[str | None, typer.Option(help="ct, gaussian, or a .safetensors file; ct by default.")] = None,
     count: Annotated[int, typer.Option(help="Samples of a method with a prior.", min=1)] = 8,
@@ -79,7 +84,8 @@ def reconstruct(
     size: Size = 128,
     extent: Extent = None,
     row: Row = 0,
-    pitch: Pitch = 1.0,
+    pitch: Pitch = None,
+    centre: Centre = None,
     to_json: Json = None,
 ) -> None:
     """Reconstruct one slice; the weight or the stop comes from the noise level of the scan."""
@@ -93,14 +99,15 @@ def reconstruct(
 
     if method in WITH_PRIOR or method in LATENT:
         law = "ct" if prior is None else prior
-        _with_prior(file, out, method, law, count, steps, holdout, seed, (size, extent, row, pitch), to_json)
+        place = (size, extent, row, pitch, centre)
+        _with_prior(file, out, method, law, count, steps, holdout, seed, place, to_json)
         return
     if method not in METHODS:
         raise UnknownNameError("method", method, [*METHODS, *WITH_PRIOR])
     if prior is not None:
         raise ConfigError(f"--prior {prior} came with method '{method}', which uses none; give --method posterior, too")
     writer_for(out)
-    scan = _load(file, row, pitch)
+    scan = _load(file, row, pitch, centre)
     grid = _grid(scan, size, extent)
     begun = time.perf_counter()
     result = METHODS[method](scan, grid)
@@ -116,7 +123,7 @@ def reconstruct(
 
 def _with_prior(
     file: Path, out: Path, method: str, prior: str, count: int, steps: int, holdout: int, seed: int,
-    place: tuple[int, float | None, int, float], to_json: Path | None,
+    place: tuple[int, float | None, int, float | None, float | None], to_json: Path | None,
 ) -> None:  # fmt: skip
     """Draw samples; an image file gets their mean, ``.npz`` and ``.png`` all there is."""
     from .methods import reconstruct as run
@@ -124,11 +131,11 @@ def _with_prior(
     from .readers.write import writer_for
     from .volume import Volume
 
-    size, extent, row, pitch = place
+    size, extent, row, pitch, centre = place
     whole = out.suffix in (".npz", ".png")
     if not whole:
         writer_for(out)
-    scan = _load(file, row, pitch)
+    scan = _load(file, row, pitch, centre)
     grid = _grid(scan, size, extent)
     result = run(scan, prior, method, grid=grid, count=count, steps=steps, seed=seed, holdout=holdout)
     if whole:
@@ -145,9 +152,9 @@ def _with_prior(
 
 
 @app.command()
-def validate(file: File, row: Row = 0, pitch: Pitch = 1.0, to_json: Json = None) -> int:
+def validate(file: File, row: Row = 0, pitch: Pitch = None, centre: Centre = None, to_json: Json = None) -> int:
     """Check a scan: units, truncation, views that come twice, background; exit code 1 if something is found."""
-    scan = _load(file, row, pitch)
+    scan = _load(file, row, pitch, centre)
     facts = {
         "file": str(file),
         "shape": list(scan.geometry.shape),
@@ -172,18 +179,14 @@ def _phantom(name: str, seed: int) -> Any:
     return make(seed) if name in drawn else make()
 
 
-def _load(file: Path, row: int, pitch: float) -> Scan:
+def _load(file: Path, row: int, pitch: float | None, centre: float | None) -> Scan:
     """Read a scan; remarks are told by the command, not as warnings."""
     from .checks import ScanWarning
-    from .readers import read_exchange, read_scan
+    from .readers import read_scan
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ScanWarning)
-        if file.suffix == ".npz":
-            return read_scan(file)
-        if file.suffix in (".h5", ".hdf5"):
-            return read_exchange(file, row, pitch)
-    raise ConfigError(f"{file} ends with '{file.suffix}'; expected .npz or .h5")
+        return read_scan(file, row=row, pitch=pitch, centre=centre)
 
 
 def _grid(scan: Scan, size: int, extent: float | None) -> Grid:

@@ -111,6 +111,12 @@ class Geometry(ABC):
     def field_of_view(self) -> float:
         """Radius around the axis that all views see, mm."""
 
+    def _repr_html_(self) -> str:
+        """Card for notebooks."""
+        from .drawing import geometry_card
+
+        return geometry_card(self)
+
 
 @dataclass(frozen=True, eq=False)
 class _Circular(Geometry):

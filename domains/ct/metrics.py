@@ -47,7 +47,7 @@ def psnr(x: Tensor, truth: Tensor, span: float) -> Tensor:
     Returns
     -------
     Tensor
-        dB, ``()`` or ``(batch,)``.
+        Ratio in dB, ``()`` or ``(batch,)``.
     """
     x, truth = _pair(x, truth, span)
     error = (x - truth).square().flatten(-truth.ndim).mean(-1)

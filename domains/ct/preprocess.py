@@ -99,7 +99,7 @@ def linearise(projections: Tensor, coefficients: Sequence[float]) -> Tensor:
     Returns
     -------
     Tensor
-        ``y + c_2 y^2 + c_3 y^3 + ...``
+        The values ``y + c_2 y^2 + c_3 y^3 + ...`` of the polynomial.
     """
     out = projections.clone()
     for power, c in enumerate(coefficients, start=2):

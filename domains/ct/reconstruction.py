@@ -216,14 +216,7 @@ class PosteriorImages:
         return panel_png(images, (-0.05 * top, 1.1 * top))
 
     def _repr_html_(self) -> str:
-        import base64
+        """Card for notebooks."""
+        from .display import images_card
 
-        low, high = self.band
-        text = (
-            f"<b>{self.method}</b> ({self.label}), {len(self)} samples, {self.calls:.0f} calls, {self.seconds:.1f} s; "
-            f"chi²/n {float(self.chi2[self.ok].mean()):.3f} (exact: {low:.3f} to {high:.3f}), of the mean "
-            f"{self.chi2_mean:.3f} (exact: {self.band_mean[0]:.3f} to {self.band_mean[1]:.3f})"
-        )
-        if self.held_out is not None:
-            text += f"; held-out views {self.held_out:.3f}"
-        return f'<p>{text}</p><img src="data:image/png;base64,{base64.b64encode(self.picture()).decode()}">'
+        return images_card(self)

@@ -22,7 +22,7 @@ from scidiff.spaces.linear import LinearOperator
 
 from .checks import Finding, ScanWarning, check_counts, check_projections, check_units, findings, saturated
 from .counts import log_transform
-from .geometry import Geometry
+from .geometry import Fan, Geometry, Parallel
 from .grid import Grid
 from .operators import MatrixFree, system_matrix
 from .operators.used import UsedRays
@@ -37,6 +37,8 @@ def _frames(name: str, value: Any, geometry: Geometry) -> Any:
     if value is None or isinstance(value, int | float):
         return value
     frames = torch.as_tensor(np.asarray(value)).double()
+    if not len(frames):
+        raise DataError(f"{name} hold no frame; expected at least one of shape {geometry.detector}")
     frames = frames[None] if tuple(frames.shape) == geometry.detector else frames
     if tuple(frames.shape[1:]) != geometry.detector:
         raise DataError(f"{name} have shape {tuple(frames.shape)}; expected (frames, *{geometry.detector})")
@@ -114,6 +116,8 @@ class Scan:
         values = torch.as_tensor(np.asarray(counts)).double()
         check_counts(values)
         check_projections(values, geometry)
+        if flats is None:
+            raise DataError("no flats came; expected frames without the object, or the unattenuated count as a number")
         bright, dark = _frames("flats", flats, geometry), _frames("darks", darks, geometry)
         read = log_transform(values, bright, dark, gain)
         mask, finding = saturated(values, saturation)
@@ -242,6 +246,34 @@ class Scan:
         index = views if isinstance(views, slice) else torch.as_tensor(views, dtype=torch.long)
         geometry = self.geometry.select(index)
         return replace(self, projections=self.projections[index], weights=self.weights[index], geometry=geometry)
+
+    def binned(self, factor: int) -> Self:
+        """Join neighbouring detector columns: means by weight, and the sums of the weights.
+
+        Parameters
+        ----------
+        factor
+            Columns that become one; what is left at the end is dropped.
+
+        Raises
+        ------
+        DataError
+            If the geometry has no columns of one pitch, or fewer than `factor`.
+        """
+        geometry = self.geometry
+        if not isinstance(geometry, Parallel | Fan) or not 1 <= factor <= geometry.columns:
+            raise DataError(
+                f"factor is {factor} for {type(geometry).__name__} with a detector of {geometry.detector}; expected a "
+                "parallel, fan or cone beam, and 1 to the number of columns"
+            )
+        columns = geometry.columns // factor
+        axis = (geometry.axis + 0.5) / factor - 0.5
+        coarse = replace(geometry, columns=columns, pitch=geometry.pitch * factor, centre=axis)
+        w = self.weights[..., : columns * factor].unflatten(-1, (columns, factor))
+        y = self.projections[..., : columns * factor].unflatten(-1, (columns, factor))
+        total = w.sum(-1)
+        mean = torch.where(total > 0, (w * y).sum(-1) / torch.where(total > 0, total, 1.0), 0.0)
+        return replace(self, projections=mean, weights=total, geometry=coarse, facts={**self.facts, "binned": factor})
 
     def hold_out(self, every: int) -> tuple[Self, Self]:
         """Split into views for reconstruction and views for judging it.

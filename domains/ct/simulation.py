@@ -83,6 +83,13 @@ def simulate(
     ------
     ConfigError
         If a number is out of range.
+
+    Examples
+    --------
+    >>> from scidiff.domains import ct
+    >>> scan = ct.simulate(ct.shepp_logan(), ct.Parallel(ct.even_angles(4), 64, 4.0), i0=1e6)
+    >>> tuple(scan.projections.shape)  # views and detector columns
+    (4, 64)
     """
     if not (i0 > 0 and ring_sd >= 0):
         raise ConfigError(f"i0 is {i0} and ring_sd {ring_sd}; expected i0 > 0 and ring_sd >= 0")

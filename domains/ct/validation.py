@@ -52,6 +52,12 @@ class Validation:
             "findings": list(self.findings),
         }
 
+    def _repr_html_(self) -> str:
+        """Card for notebooks."""
+        from scidiff.io.html import report_card
+
+        return report_card("an image against a scan", self.as_json())
+
 
 def validate(scan: Scan, image: Tensor, grid: Grid) -> Validation:
     """Compare an image with a scan.

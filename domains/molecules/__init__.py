@@ -18,19 +18,37 @@ if TYPE_CHECKING:
     from .evaluation import evaluate as evaluate
     from .model import MoleculeModel as MoleculeModel
     from .model import load as load
+    from .pyg import from_pyg as from_pyg
+    from .pyg import to_pyg as to_pyg
     from .recipes import train as train
     from .samples import MoleculeSamples as MoleculeSamples
     from .scaffold import Scaffold as Scaffold
+    from .steering import Steering as Steering
     from .validation import validate as validate
 
-__all__ = ["DOMAIN", "MoleculeModel", "MoleculeSamples", "Scaffold", "evaluate", "load", "train", "validate"]
+__all__ = [
+    "DOMAIN",
+    "MoleculeModel",
+    "MoleculeSamples",
+    "Scaffold",
+    "Steering",
+    "evaluate",
+    "from_pyg",
+    "load",
+    "to_pyg",
+    "train",
+    "validate",
+]
 
 _LAZY = {
     "MoleculeModel": "model",
     "MoleculeSamples": "samples",
     "Scaffold": "scaffold",
+    "Steering": "steering",
     "evaluate": "evaluation",
+    "from_pyg": "pyg",
     "load": "model",
+    "to_pyg": "pyg",
     "train": "recipes",
     "validate": "validation",
 }

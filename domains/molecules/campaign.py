@@ -1,13 +1,14 @@
 """Molecules in campaigns: what a shard holds, and the scores by name.
 
 A row has its canonical ``smiles``, its Bemis-Murcko ``scaffold`` (empty without a ring), ``size`` in heavy atoms and
-``cost``, the nats that the valence projection took. Every good row is judged again by RDKit alone. Rows are compared by
-Morgan fingerprints of radius 2 with 1024 bits.
+``cost``, the nats that the valence projection took; where a campaign steers, also ``log_z`` of its group of particles.
+Every good row is judged again by RDKit alone. Rows are compared by Morgan fingerprints of radius 2 with 1024 bits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from scidiff.sample.samples import Status
 from .metrics.sascore import sa_score
 from .model import MoleculeModel, bundled, load
 from .scaffold import Scaffold
+from .steering import Steering
 from .validation import validate
 from .vocabulary import Vocabulary
 
@@ -49,7 +51,14 @@ def _fingerprint(model: str) -> str:
     return sha256_file(card_path(_path(model)))
 
 
-def _sample(model: MoleculeModel, condition: Mapping[str, Any], indices: range, steps: int, seed: int) -> Candidates:
+def _sample(
+    model: MoleculeModel,
+    condition: Mapping[str, Any],
+    indices: range,
+    steps: int,
+    seed: int,
+    steer: Steering | None = None,
+) -> Candidates:
     """Draw the molecules of a range of indices, and judge them again."""
     drawn = model.sample(
         len(indices),
@@ -59,6 +68,7 @@ def _sample(model: MoleculeModel, condition: Mapping[str, Any], indices: range, 
         scaffold=condition.get("scaffold") or None,
         temperature=float(condition.get("temperature", 1.0)),
         bonds_until=float(condition.get("bonds_until", 0.0)),
+        steer=steer,
     )
     smiles = drawn.smiles
     verdicts = validate(drawn)
@@ -74,7 +84,35 @@ def _sample(model: MoleculeModel, condition: Mapping[str, Any], indices: range, 
         "cost": np.asarray(drawn.records["cost"], dtype=np.float64),
         "calls": np.asarray(drawn.calls, dtype=np.int64),
     }
+    if steer is not None:
+        columns["log_z"] = np.asarray(drawn.records["log_z"], dtype=np.float64)
     return Candidates(status, reason, columns)
+
+
+def _steer(
+    model: MoleculeModel,
+    condition: Mapping[str, Any],
+    indices: range,
+    steps: int,
+    seed: int,
+    score: Callable[[Columns], Sequence[float | None]],
+    strength: float,
+    particles: int,
+) -> Candidates:
+    """Draw molecules of a law tilted by a score."""
+    return _sample(model, condition, indices, steps, seed, Steering(_Objective(score), strength, particles))
+
+
+@dataclass(frozen=True)
+class _Objective:
+    """A score of columns as one of molecules, which have ``smiles``, ``scaffold`` and ``size``."""
+
+    score: Callable[[Columns], Sequence[float | None]]
+
+    def __call__(self, molecules: Sequence[Chem.Mol]) -> Sequence[float | None]:
+        smiles = [Chem.MolToSmiles(molecule) for molecule in molecules]
+        size = np.array([molecule.GetNumHeavyAtoms() for molecule in molecules], dtype=np.int64)
+        return self.score({"smiles": smiles, "scaffold": [_scaffold(one) for one in smiles], "size": size})
 
 
 def _scaffold(smiles: str) -> str:
@@ -192,4 +230,5 @@ ADAPTER = CampaignAdapter(
     key="smiles",
     group="scaffold",
     writers={".sdf": _write_sdf, ".smi": _write_smi},
+    steer=_steer,
 )

@@ -45,11 +45,10 @@ class MoleculeSamples(Samples):
         return write(self, Path(path))
 
     def _repr_html_(self) -> str:
-        """Picture of the first molecules, for notebooks."""
-        from .pictures import grid_svg
+        """Card for notebooks: the first valid molecules drawn, with their SMILES and what validity cost."""
+        from .display import molecules_card
 
-        shown = [molecule for molecule in self.items[:12] if molecule is not None]
-        return grid_svg(shown) if shown else "no valid molecule among the first twelve samples"
+        return molecules_card(self)
 
 
 def build_samples(
@@ -64,14 +63,16 @@ def build_samples(
     items: list[Chem.Mol | None] = [None] * count
     status = [Status.INVALID] * count
     calls = np.zeros(count, dtype=np.int64)
-    records: dict[str, np.ndarray] = {"size": sizes}
+    records: dict[str, np.ndarray] = {"size": sizes.copy()}
+    kept = {"size": "size", "cost": "cost", "cost_last": "cost_last", "log_z": "particles/log_z"}
     for rows, state in done:
         calls[rows] = state.calls.numpy()
-        for name in ("cost", "cost_last"):
-            records.setdefault(name, np.zeros(count))[rows] = state.records[name].numpy()
+        for name, key in kept.items():
+            if key in state.records:
+                records.setdefault(name, np.zeros(count))[rows] = state.records[key].numpy()
         atoms, bonds, free = state.x["atoms"].numpy(), state.x["bonds"].numpy(), state.free["atoms"].numpy()
         for k, row in enumerate(rows):
-            size = int(sizes[row])
+            size = int(records["size"][row])
             given = np.flatnonzero(~free[k, :size])
             try:
                 items[row] = decode(atoms[k, :size], bonds[k, : pair_count(size)], vocabulary, given)

@@ -61,6 +61,12 @@ class Validation:
             "reasons": dict(Counter(self.reasons)),
         }
 
+    def _repr_html_(self) -> str:
+        """Card for notebooks."""
+        from .display import validation_card
+
+        return validation_card(self)
+
 
 def validate(molecules: MoleculeSamples | Sequence[str | None]) -> Validation:
     """Check molecules.
@@ -74,6 +80,12 @@ def validate(molecules: MoleculeSamples | Sequence[str | None]) -> Validation:
     -------
     Validation
         The verdicts.
+
+    Examples
+    --------
+    >>> from scidiff.domains import molecules
+    >>> molecules.validate(["CCO", "C.C", "C(C)(C)(C)(C)C"]).valid  # two pieces, and a carbon of five bonds
+    0.3333333333333333
     """
     smiles = molecules.smiles if isinstance(molecules, MoleculeSamples) else molecules
     verdicts = [judge(one) for one in smiles]

@@ -63,6 +63,12 @@ class Certificate:
             worst["independent"] = float(self.independent.max())
         return {"problem": self.problem, "unit": self.unit, "count": len(self), **worst}
 
+    def _repr_html_(self) -> str:
+        """Card for notebooks."""
+        from scidiff.io.html import report_card
+
+        return report_card("certificate, the worst of all samples", self.as_json())
+
 
 def certify(
     problem: Problem, state: State, *, independent: bool = True, iterations: Tensor | None = None

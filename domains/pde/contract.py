@@ -141,6 +141,12 @@ class Problem(ABC):
         """Unit of the residual; raises `DimensionError` where the terms disagree."""
         return check_dimensions(self.terms, self.units)
 
+    def _repr_html_(self) -> str:
+        """Card for notebooks."""
+        from .display import problem_card
+
+        return problem_card(self)
+
     def truth(self, seed: int, count: int) -> State:
         """Draw inputs and solve."""
         return self.solve(self.draw(Noise.range(seed, count)))

@@ -41,7 +41,7 @@ def load_xarray(*engines: str) -> Any:
 
     Parameters
     ----------
-    engines
+    *engines
         Packages that the caller needs beside it.
 
     Raises

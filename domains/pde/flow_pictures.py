@@ -13,7 +13,7 @@ __all__ = ["flow_picture"]
 _COLUMNS = 4
 
 
-def flow_picture(samples: FlowSamples, most: int = 8) -> bytes:
+def flow_picture(samples: FlowSamples, most: int = 8, dpi: int = 100) -> bytes:
     """PNG of the first samples, all in one scale.
 
     Parameters
@@ -22,6 +22,8 @@ def flow_picture(samples: FlowSamples, most: int = 8) -> bytes:
         Flows.
     most
         Largest number of panels.
+    dpi
+        Pixels an inch.
 
     Returns
     -------
@@ -36,7 +38,7 @@ def flow_picture(samples: FlowSamples, most: int = 8) -> bytes:
     level = float(np.percentile(np.abs(omega[np.isfinite(omega)]), 98)) or 1.0
     columns = min(_COLUMNS, count)
     rows = -(-count // columns)
-    figure = Figure(figsize=(2.4 * columns, 2.4 * rows), layout="constrained")
+    figure = Figure(figsize=(2.4 * columns, 2.4 * rows), dpi=dpi, layout="constrained")
     for k, axes in enumerate(np.ravel(figure.subplots(rows, columns))):
         axes.set_axis_off()
         if k < count:

@@ -71,6 +71,12 @@ class FlowSamples(Samples):
         index = np.arange(len(self))[np.asarray(rows, dtype=None if len(rows) else np.int64)]
         return replace(chosen, obstacles=self.obstacles[index])
 
+    def _repr_html_(self) -> str:
+        """Card for notebooks."""
+        from .display import flows_card
+
+        return flows_card(self)
+
     def save(self, path: str | Path) -> Path:
         """Write flows, obstacles and certificates to an ``.npz`` file, or a picture of the first flows to a ``.png``.
 

@@ -222,6 +222,12 @@ class FieldSamples(Samples):
         index = np.arange(len(self))[np.asarray(rows, dtype=None if len(rows) else np.int64)]
         return replace(chosen, state={name: value[torch.from_numpy(index)] for name, value in self.state.items()})
 
+    def _repr_html_(self) -> str:
+        """Card for notebooks."""
+        from .display import fields_card
+
+        return fields_card(self)
+
     def save(self, path: str | Path) -> Path:
         """Write labelled fields (.nc, .zarr), a mesh with its fields (.vtu), or a picture of the first sample (.png).
 

@@ -96,6 +96,13 @@ class Validation:
         facts = {"file": self.file, "problem": self.problem, "count": self.count}
         return {**facts, "valid": self.passed, "checks": rows}
 
+    def _repr_html_(self) -> str:
+        """Card for notebooks."""
+        from scidiff.io.html import report_card
+
+        word = "the certificate holds" if self.passed else "the certificate does not hold"
+        return report_card(f"validation: {word}", self.as_json())
+
     def table(self) -> str:
         """Lines for a terminal."""
         head = f"{self.file}: {self.count} x {self.problem}"

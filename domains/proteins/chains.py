@@ -130,7 +130,7 @@ class Chains:
             N, CA, C of each chain, shape ``(length, 3, 3)``, Å.
         sequences
             One-letter sequence of each chain.
-        fields
+        **fields
             Further fields of `Chains`, as they are.
 
         Returns
@@ -219,6 +219,12 @@ class Chains:
         rotation, shift = rotation.to(self.xyz), shift.to(self.xyz)
         turned = torch.einsum("...ij,blaj->blai" if rotation.ndim == 2 else "bij,blaj->blai", rotation, self.xyz)
         return replace(self, xyz=turned + (shift if shift.ndim == 1 else shift[:, None, None]))
+
+    def _repr_html_(self) -> str:
+        """Card for notebooks."""
+        from .display import chains_card
+
+        return chains_card(self)
 
     def to(self, *args: object) -> Self:
         """Move to a device, or give the coordinates another dtype."""

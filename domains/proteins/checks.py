@@ -43,7 +43,7 @@ def bond_checks(chains: Chains, internal: Internal) -> dict[str, Tensor]:
     Returns
     -------
     dict
-        float64 tensors of shape ``(batch,)``.
+        Tensors (float64) of shape ``(batch,)``.
     """
     mask, onward = chains.mask, linked(chains.mask)
     bond_of = torch.stack((mask, mask, onward), dim=-1)
@@ -82,7 +82,7 @@ def chirality(chains: Chains, cb: Tensor | None = None) -> Tensor:
     Returns
     -------
     Tensor
-        float64, shape ``(batch,)``.
+        Shares, float64, shape ``(batch,)``.
     """
     cb = chains.cb if cb is None else cb.to(chains.xyz)
     n, ca, c = chains.xyz.unbind(2)
@@ -112,7 +112,7 @@ def measure_chains(chains: Chains, table: Ramachandran, cb: Tensor | None = None
     Returns
     -------
     dict
-        float64 tensors of shape ``(batch,)`` by name.
+        Tensors (float64) of shape ``(batch,)`` by name.
     """
     chains = chains.to(torch.float64)
     internal, ca, mask = measure(chains.xyz, chains.mask), chains.ca, chains.mask

@@ -130,7 +130,7 @@ def hydrogen_energies(atoms: Tensor, pairs: Pairs) -> Tensor:
     Returns
     -------
     Tensor
-        kcal/mol: C=O of ``i`` with N-H of ``j``, and C=O of ``j`` with N-H of ``i``, shape ``(pairs, 2)``.
+        Energies in kcal/mol: C=O of ``i`` with N-H of ``j``, and C=O of ``j`` with N-H of ``i``, shape ``(pairs, 2)``.
     """
     one, two = atoms[pairs.chain, pairs.i], atoms[pairs.chain, pairs.j]
 

@@ -53,6 +53,12 @@ class SetReport:
         facts["set"] = {name: {"value": v, "real_chains": self.real.get(name)} for name, v in self.numbers.items()}
         return facts
 
+    def _repr_html_(self) -> str:
+        """Card for notebooks."""
+        from scidiff.io.html import report_card
+
+        return report_card(f"{len(self.report)} chains, beside real ones", self.as_json())
+
     def lines(self) -> list[str]:
         """A table for people: number, value, interval where there is one, value of real chains."""
         gates = self.report.gates_together()

@@ -23,9 +23,9 @@ def from_degrees(torsions: Sequence[tuple[float, float]], omega: float = 180.0) 
     Parameters
     ----------
     torsions
-        phi and psi of each residue, degrees.
+        Angles phi and psi of each residue, degrees.
     omega
-        omega of every peptide, degrees.
+        Angle omega of every peptide, degrees.
 
     Returns
     -------

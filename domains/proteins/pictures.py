@@ -105,13 +105,11 @@ def _draw(axis: Any, chains: Chains, row: int) -> None:
     from matplotlib.collections import PolyCollection
 
     corners, colour, depth = _facets(chains, row)
-    shapes, faces, edges, widths = [], [], [], []
-    for k in np.argsort(depth):
-        flat = corners[k, :, :2]
-        shapes += [flat, flat[:2], flat[2:]]
-        faces += [colour[k]] * 3
-        edges += [colour[k], colour[k] * 0.45, colour[k] * 0.45]
-        widths += [0.4, 0.7, 0.7]
+    order = np.argsort(depth)
+    shapes = [part for k in order for part in (corners[k, :, :2], corners[k, :2, :2], corners[k, 2:, :2])]
+    faces = np.repeat(colour[order], 3, axis=0)
+    edges = faces * np.tile([1.0, 0.45, 0.45], len(order))[:, None]
+    widths = np.tile([0.4, 0.7, 0.7], len(order))
     axis.add_collection(PolyCollection(shapes, facecolors=faces, edgecolors=edges, linewidths=widths, capstyle="round"))
     points = corners[:, :, :2].reshape(-1, 2)
     low, high = points.min(0) - 1.5, points.max(0) + 1.5

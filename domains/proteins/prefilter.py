@@ -60,7 +60,7 @@ def shortlist(ca: Tensor, library: Chains, keep: int) -> Tensor:
     Returns
     -------
     Tensor
-        int64, shape ``(min(keep, len(library)),)``, best first.
+        Numbers of rows, int64, shape ``(min(keep, len(library)),)``, best first.
     """
     size, places, sizes = len(ca), library.ca.to(ca), library.lengths
     if keep >= len(library) or size < _PIECES:

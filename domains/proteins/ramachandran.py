@@ -83,7 +83,7 @@ class Ramachandran:
         Returns
         -------
         favoured, outlier, judged
-            bool, shape ``(batch, length)``; the third is True where a residue has phi and psi.
+            Masks, shape ``(batch, length)``; the third is True where a residue has phi and psi.
         """
         judged = internal.known[..., 0] & internal.known[..., 1]
         value = self.values(internal, classes)
@@ -128,7 +128,7 @@ def percentiles(counts: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        float64, shape ``(6, 180, 180)``.
+        Percentiles, float64, shape ``(6, 180, 180)``.
     """
     tables = torch.zeros(6, _BINS, _BINS, dtype=torch.float64)
     symmetric = _symmetric(counts)

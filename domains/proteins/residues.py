@@ -43,7 +43,7 @@ def encode_sequence(letters: str) -> Tensor:
     Returns
     -------
     Tensor
-        int64, shape ``(len(letters),)``.
+        Classes, int64, shape ``(len(letters),)``.
 
     Raises
     ------

@@ -48,7 +48,7 @@ class Symmetry:
     name
         Schoenflies symbol, or a description.
     rotations
-        float64, shape ``(order, 3, 3)``.
+        Matrices, float64, shape ``(order, 3, 3)``.
     shifts
         Å, float64, shape ``(order, 3)``.
     """

@@ -166,10 +166,14 @@ def pair_tm(x: Tensor, x_mask: Tensor, y: Tensor, y_mask: Tensor, rounds: int = 
 
     Parameters
     ----------
-    x, y
-        CA positions, Å, shapes ``(batch, n, 3)`` and ``(batch, m, 3)``.
-    x_mask, y_mask
-        True for real residues.
+    x
+        CA positions, Å, shape ``(batch, n, 3)``.
+    x_mask
+        True for real residues of `x`.
+    y
+        CA positions, Å, shape ``(batch, m, 3)``.
+    y_mask
+        True for real residues of `y`.
     rounds
         Turns of dynamic programming for each start and gap penalty.
 

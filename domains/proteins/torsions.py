@@ -32,7 +32,7 @@ class Internal:
     Parameters
     ----------
     torsions
-        phi, psi, omega, radians, shape ``(batch, length, 3)``.
+        Angles phi, psi, omega, radians, shape ``(batch, length, 3)``.
     angles
         N-CA-C, CA-C-N, C-N-CA, radians, shape ``(batch, length, 3)``.
     bonds
@@ -84,7 +84,7 @@ def known_torsions(mask: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        bool, shape ``(batch, length, 3)``.
+        Mask, shape ``(batch, length, 3)``.
     """
     onward = linked(mask)
     first = torch.cat((torch.zeros_like(mask[:, :1]), onward[:, :-1]), dim=1)
@@ -135,7 +135,7 @@ def ideal(torsions: Tensor, mask: Tensor, angles: Tensor | None = None) -> Inter
     Parameters
     ----------
     torsions
-        phi, psi, omega, radians, shape ``(batch, length, 3)``.
+        Angles phi, psi, omega, radians, shape ``(batch, length, 3)``.
     mask
         True where a residue is real, shape ``(batch, length)``.
     angles

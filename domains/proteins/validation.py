@@ -89,7 +89,7 @@ def gates_of(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Returns
     -------
     dict
-        bool tensors of shape ``(batch,)``: ``rg``, ratio below 1.3; ``clash``, none; ``ramachandran``, at least 90 %
+        Masks of shape ``(batch,)``: ``rg``, ratio below 1.3; ``clash``, none; ``ramachandran``, at least 90 %
         favoured and at most 3 % outliers by the general table; ``structure``, at least 30 % helix and strand by P-SEA.
     """
     return {
@@ -223,6 +223,12 @@ class Report:
             "shares": shares,
             "means": means,
         }
+
+    def _repr_html_(self) -> str:
+        """Card for notebooks."""
+        from .display import report_of_chains
+
+        return report_of_chains(self)
 
 
 def validate(

@@ -272,7 +272,15 @@ def _fit(calls: np.ndarray, values: np.ndarray, error: np.ndarray) -> tuple[np.n
 
 
 def plot_audit(audit: Audit, name: str = "distance") -> Figure:
-    """Draw the distances over the calls with their intervals, floors and the fitted plateau."""
+    """Draw the distances over the calls with their intervals, floors and the fitted plateau.
+
+    Parameters
+    ----------
+    audit
+        What `audit_discrete` or `audit_gaussian` found.
+    name
+        Name of the distance, on the axis.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")

@@ -51,7 +51,13 @@ def chi2(r: np.ndarray, p: np.ndarray) -> np.ndarray:
 
 
 def independent_divergence(error: float, fresh: float, generation: np.ndarray | float) -> np.ndarray:
-    """Return ``E D_i`` for independent errors of chi-square `error`^2; ``generation = inf`` gives the limit."""
+    """Return ``E D_i`` for independent errors of chi-square `error`^2; ``generation = inf`` gives the limit.
+
+    Parameters
+    ----------
+    error, fresh, generation
+        As for `coherent_divergence`.
+    """
     _check(error, fresh)
     keep = (1 - fresh) ** 2
     i = np.asarray(generation, dtype=np.float64)
@@ -59,7 +65,17 @@ def independent_divergence(error: float, fresh: float, generation: np.ndarray | 
 
 
 def coherent_divergence(error: float, fresh: float, generation: np.ndarray | float) -> np.ndarray:
-    """Return ``D_i`` where every generation errs in the same way; ``generation = inf`` gives the limit."""
+    """Return ``D_i`` where every generation errs in the same way; ``generation = inf`` gives the limit.
+
+    Parameters
+    ----------
+    error
+        Size ``e`` of the error of one generation, the root of its chi-square.
+    fresh
+        Share of fresh data in each training set, in [0, 1].
+    generation
+        Number ``i`` of the generation, or several.
+    """
     _check(error, fresh)
     i = np.asarray(generation, dtype=np.float64)
     return (error * (i if fresh == 0 else (1 - (1 - fresh) ** i) / fresh)) ** 2
@@ -204,7 +220,15 @@ def recurse(law: np.ndarray, generation: Generation, *, fresh: float, generation
 
 
 def plot_collapse(collapse: Collapse, error: float) -> Figure:
-    """Draw the divergence over the generations between the closed forms for errors of the given size."""
+    """Draw the divergence over the generations between the closed forms for errors of the given size.
+
+    Parameters
+    ----------
+    collapse
+        What `recurse` measured.
+    error
+        Size of the error of one generation, as in the closed forms.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")

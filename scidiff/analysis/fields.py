@@ -17,7 +17,15 @@ Field = Callable[[Tensor], Tensor]
 
 
 def flow_velocity(denoiser: Denoiser, process: GaussianProcess) -> Velocity:
-    """Velocity ``dx/dt = alpha'(t) m + sigma'(t) eps`` of the probability flow, as a function of ``x`` and ``t``."""
+    """Velocity ``dx/dt = alpha'(t) m + sigma'(t) eps`` of the probability flow, as a function of ``x`` and ``t``.
+
+    Parameters
+    ----------
+    denoiser
+        Gives ``m``.
+    process
+        Gives ``alpha`` and ``sigma``.
+    """
 
     def velocity(x: Tensor, t: float) -> Tensor:
         time = _time(t, x)
@@ -32,7 +40,17 @@ def flow_velocity(denoiser: Denoiser, process: GaussianProcess) -> Velocity:
 
 
 def score_gradient(denoiser: Denoiser, process: GaussianProcess, t: float) -> Field:
-    """Gradient ``-score`` of the energy ``-log p_t`` at the noise level of time `t`, as a function of ``x``."""
+    """Gradient ``-score`` of the energy ``-log p_t`` at the noise level of time `t`, as a function of ``x``.
+
+    Parameters
+    ----------
+    denoiser
+        Gives the mean, from which the score follows.
+    process
+        The process of the denoiser.
+    t
+        Time in (0, 1].
+    """
 
     def gradient(x: Tensor) -> Tensor:
         time = _time(t, x)

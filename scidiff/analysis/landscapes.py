@@ -202,12 +202,16 @@ def find_modes(
 
     Parameters
     ----------
-    space, gradient, step, iterations, tolerance
+    space, gradient
         As for `scidiff.analysis.string.minimum_energy_path`.
     starts
         First points, e.g. samples, shape ``(count, *event)``.
+    step
+        As for `scidiff.analysis.string.minimum_energy_path`.
     radius
         Distance within which two minima are one.
+    iterations, tolerance
+        As for `scidiff.analysis.string.minimum_energy_path`.
 
     Returns
     -------

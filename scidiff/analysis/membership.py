@@ -182,12 +182,16 @@ def membership_auc(
 
     Parameters
     ----------
-    denoiser, process, times, draws
+    denoiser, process
         As for `denoising_loss`.
     train, holdout
         Data the model was, and was not, trained on, shape ``(count, *event)``.
+    times
+        As for `denoising_loss`.
     seed
         Seed of the noise; held-out data draw from ``seed + 1``.
+    draws
+        As for `denoising_loss`.
     confidence
         Coverage of the interval.
     """

@@ -221,7 +221,13 @@ def _resampled(rng: np.random.Generator, values: np.ndarray, repeats: int) -> np
 
 
 def plot_regimes(regimes: NoiseRegimes) -> Figure:
-    """Draw coverage, concentration and risk over the noise level."""
+    """Draw coverage, concentration and risk over the noise level.
+
+    Parameters
+    ----------
+    regimes
+        What `noise_regimes` found.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")

@@ -116,8 +116,8 @@ def principal_curve(
     ----------
     space, gradient, images
         As for `scidiff.analysis.string.minimum_energy_path`, whose result is a good first guess.
-    walkers, pull
-        How the walkers move, and how the images follow.
+    walkers
+        How the walkers move.
     iterations
         Steps of the walkers.
     seed
@@ -126,6 +126,8 @@ def principal_curve(
         Energy, to be reported along the curve.
     burn
         Iterations at constant gain before the average begins; a third of all by default.
+    pull
+        How the images follow the walkers.
     tolerance
         Largest distance between the images at three quarters of the average and at its end, in units of their spacing,
         at which the curve counts as converged.

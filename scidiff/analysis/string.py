@@ -163,7 +163,17 @@ def respace(space: Smooth, images: Tensor, count: int | None = None) -> Tensor:
 
 
 def geodesic(space: Smooth, start: Tensor, end: Tensor, count: int) -> Tensor:
-    """Return `count` equally spaced points of the shortest line between two points ``(*event)``."""
+    """Return `count` equally spaced points of the shortest line between two points ``(*event)``.
+
+    Parameters
+    ----------
+    space
+        Where the line runs.
+    start, end
+        First and last point, shape ``(*event)``.
+    count
+        Number of points, both ends included.
+    """
     return respace(space, torch.stack([start, end]), count)
 
 

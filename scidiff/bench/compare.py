@@ -52,7 +52,9 @@ class Change:
     verdict
         What became of it; without a bar no direction is good, and a difference is a change.
     before, after
-        Its values, with their intervals.
+        Its values.
+    before_interval, after_interval
+        The intervals of the values.
     note
         What else is to be said.
     """

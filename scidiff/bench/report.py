@@ -62,6 +62,26 @@ class Report:
             "rows": [row.as_json() for row in self.rows],
         }
 
+    def _repr_html_(self) -> str:
+        """Card for notebooks."""
+        from scidiff.io.html import card, facts, table
+
+        head = ["quantity", "value [95 % interval]", "what it is", "to reach", "passed", "baseline", "note"]
+        rows = [
+            (
+                row.name,
+                with_interval(row),
+                row.label,
+                "" if row.bar is None else f"{'≥' if row.above else '≤'} {number(row.bar)}",
+                "" if row.passed is None else row.passed,
+                f"{number(row.baseline)} {row.baseline_name}".strip(),
+                row.note,
+            )
+            for row in self.rows
+        ]
+        said = {name: value for name, value in self.header.items() if isinstance(value, str | int | float)}
+        return card(f"benchmark of {self.suite}", facts(said), table(head, rows, noun="rows"))
+
 
 def number(value: float | None) -> str:
     """Write a number with four significant digits; nothing for None."""

@@ -91,6 +91,8 @@ def check(specification: File, to_json: Json = None) -> None:
         "steps": settings.sampler.steps,
         "scores": [scorer.name for scorer in plan.scorers],
     }
+    if settings.steer is not None:
+        facts["steer"] = settings.steer.model_dump()
     _tell(facts, to_json, [f"{name}: {value}" for name, value in facts.items()])
 
 

@@ -45,7 +45,7 @@ class Bits:
     Parameters
     ----------
     packed
-        uint8, shape ``(samples, bytes)``.
+        Bytes, shape ``(samples, bytes)``.
     """
 
     def __init__(self, packed: np.ndarray) -> None:

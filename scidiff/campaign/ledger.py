@@ -27,6 +27,10 @@ class Ledger:
         Rows of each shard.
     stop
         Rules that end the campaign.
+    given_up
+        Reason for each shard that was given up, by its number.
+    ended
+        Why the campaign ended before its last shard; empty while it has not.
     """
 
     rows: np.ndarray

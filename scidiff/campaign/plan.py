@@ -22,7 +22,7 @@ from typing import Any
 from scidiff.campaign.scores import Scorer, check_parameters, find_scorer
 from scidiff.campaign.specification import Specification, refuse
 from scidiff.domain import CampaignAdapter
-from scidiff.errors import ScidiffError, UnknownNameError
+from scidiff.errors import ConfigError, ScidiffError, UnknownNameError
 from scidiff.registry import load_domain
 
 __all__ = ["FORMAT", "Plan", "Shard", "make_plan"]
@@ -84,9 +84,10 @@ class Plan:
     @cached_property
     def hash(self) -> str:
         """SHA-256 of everything that the content depends on."""
+        unused = {"steer"} if self.specification.steer is None else set()
         content = {
             "format": FORMAT,
-            "specification": self.specification.model_dump(mode="json", exclude=_FREE),
+            "specification": self.specification.model_dump(mode="json", exclude=_FREE | unused),
             "model": self.fingerprint,
             "files": self.files,
             "scores": {scorer.name: scorer.fingerprint for scorer in self.scorers},
@@ -130,6 +131,14 @@ class Plan:
         return Shard(index, condition, range(first + part * each, first + min((part + 1) * each, count)))
 
     @cached_property
+    def objective(self) -> Scorer:
+        """The score towards which samples are steered."""
+        steer = self.specification.steer
+        if steer is None:
+            raise ConfigError("the specification has no table 'steer'; add it")
+        return next(scorer for scorer in self.scorers if scorer.name == steer.objective)
+
+    @cached_property
     def adapter(self) -> CampaignAdapter:
         """What the domain does."""
         return load_domain(self.specification.domain).load_campaign()
@@ -171,6 +180,7 @@ def make_plan(
     files = _check_conditions(specification, adapter, tell)
     scorers = _scorers(specification, adapter, Path(source), tell)
     _check_names(specification, tell)
+    _check_steer(specification, adapter, tell)
     return Plan(specification, str(Path(source).resolve()), fingerprint, scorers, files)
 
 
@@ -250,3 +260,22 @@ def _check_names(specification: Specification, tell: _Teller) -> None:
     both = set(specification.objectives.maximise) & set(specification.objectives.minimise)
     if both:
         tell.about("objectives").refuse(f"'{min(both)}' is to be maximised and minimised; keep one")
+
+
+def _check_steer(specification: Specification, adapter: CampaignAdapter, tell: _Teller) -> None:
+    """The domain steers, towards a score of the campaign, and no group of particles lies in two shards."""
+    steer = specification.steer
+    if steer is None:
+        return
+    if adapter.steer is None:
+        tell.about("steer").refuse(f"the domain '{specification.domain}' does not steer; remove the table")
+    known = {score.name for score in specification.scores}
+    with tell.about("steer", "objective"):
+        if steer.objective not in known:
+            raise UnknownNameError("score of the campaign", steer.objective, known)
+    size, counts = steer.particles, ((("count",), specification.count), (("shards", "rows"), specification.shards.rows))
+    for path, rows in counts:
+        if rows % size:
+            tell.about(*path).refuse(
+                f"{rows} rows are no whole groups of {size} particles; expected a multiple: {-(-rows // size) * size}"
+            )

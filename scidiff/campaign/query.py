@@ -103,7 +103,9 @@ def rows(folder: Folder) -> Iterator[Query]:
     with tempfile.TemporaryDirectory(prefix="scidiff-campaign-") as scratch, duckdb.connect() as connection:
         connection.execute(f"SET memory_limit = '{MEMORY}'")
         connection.execute(f"SET temp_directory = {literal(scratch)}")
-        connection.execute("SET enable_progress_bar = false")
+        # in a notebook without widgets the bar is off, and DuckDB refuses to set it
+        if connection.execute("SELECT current_setting('enable_progress_bar')").fetchall()[0][0]:
+            connection.execute("SET enable_progress_bar = false")
         if not folder.local:
             connection.register_filesystem(folder.system)
             paths = [folder.system.unstrip_protocol(path) for path in paths]

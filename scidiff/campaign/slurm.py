@@ -36,10 +36,14 @@ class Slurm(BaseModel):
         Partition and account; those of the site by default.
     jobs
         Jobs that are kept in the queue.
-    cores, memory, walltime
-        What one job asks for.
+    cores
+        Cores of one job.
     workers
         Workers in one job; its cores and its memory are divided among them.
+    memory
+        Memory of one job.
+    walltime
+        Time that one job asks for.
     interface
         Network interface over which workers reach the coordinator, e.g. ``"ib0"``.
     directives

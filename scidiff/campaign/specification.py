@@ -7,6 +7,7 @@
     [[scores]]                    numbers that every good sample gets
     [[filters]]                   score, least, most: a sample that passes all of them is accepted
     [objectives]                  maximise, minimise: names of scores
+    [steer]                       objective, strength, particles: a tilt while samples are drawn
     [diversity]                   what `select` picks
     [budget] [stop]               when the run ends
     [shards]                      rows of a file, threads of a worker
@@ -130,6 +131,25 @@ class Objectives(_Part):
     minimise: list[Name] = Field(default_factory=list)
 
 
+class Steer(_Part):
+    """A tilt of what is drawn, ``p(x) exp(strength * objective(x))``, where the domain can do that.
+
+    Parameters
+    ----------
+    objective
+        Name of a score of the campaign.
+    strength
+        Factor of it; below 0 small values are wanted.
+    particles
+        Samples of a group, of which good ones are copied and bad ones dropped while they are drawn. It divides
+        `count` and the rows of a shard, so that a group lies in one shard.
+    """
+
+    objective: Name
+    strength: float
+    particles: Annotated[int, Field(ge=2, le=4096)] = 16
+
+
 class Diversity(_Part):
     """What `select` picks, see `scidiff.campaign.selection`."""
 
@@ -163,7 +183,37 @@ class Shards(_Part):
 
 
 class Specification(_Part):
-    """A campaign."""
+    """A campaign.
+
+    Parameters
+    ----------
+    name
+        What it is called; no part of the content.
+    domain, model
+        Registered domain, and the name or the file of its model.
+    count
+        Samples of each condition.
+    sampler
+        How samples are drawn.
+    conditions
+        Values of each parameter of the domain; the grid is the product of the lists.
+    scores
+        Numbers that every good sample gets.
+    filters
+        Bounds of scores; who is within all of them is accepted.
+    objectives
+        Scores to maximise and to minimise.
+    steer
+        Objective by which samples are steered while they are drawn; none by default.
+    diversity
+        What `select` picks.
+    budget
+        Bounds of one run.
+    stop
+        Rules that end the campaign.
+    shards
+        Rows of a file, and threads of a worker.
+    """
 
     name: Text = "campaign"
     domain: Name
@@ -176,6 +226,7 @@ class Specification(_Part):
     scores: list[Score] = Field(default_factory=list)
     filters: list[Filter] = Field(default_factory=list)
     objectives: Objectives = Objectives()
+    steer: Steer | None = None
     diversity: Diversity = Diversity()
     budget: Budget = Budget()
     stop: Stop = Stop()
@@ -206,6 +257,13 @@ def parse(content: Mapping[str, Any]) -> Specification:
     ------
     SpecificationError
         If a field cannot be used.
+
+    Examples
+    --------
+    >>> from scidiff import campaign
+    >>> found = campaign.parse({"domain": "molecules", "model": "qm9", "count": 10, "conditions": {"temperature": 0.8}})
+    >>> found.count, found.conditions
+    (10, {'temperature': [0.8]})
     """
     return _parse(dict(content), "specification", "")
 

@@ -19,10 +19,11 @@ import numpy as np
 
 from scidiff.campaign.folder import Folder
 from scidiff.campaign.plan import RESERVED, Plan, Shard, make_plan
+from scidiff.campaign.scores import Scorer
 from scidiff.campaign.shard_file import Footer, encode, features_column
 from scidiff.campaign.specification import Filter, Specification
 from scidiff.domain import Candidates
-from scidiff.errors import ConfigError
+from scidiff.errors import ConfigError, DataError
 
 __all__ = ["Job", "Report", "make_shard", "shard_content"]
 
@@ -144,7 +145,7 @@ def shard_content(plan: Plan, shard: Shard) -> tuple[bytes, Footer]:
     model = _loaded(settings.domain, plan.fingerprint, plan)
     condition = plan.conditions[shard.condition]
     with _threads(settings.shards.threads):
-        found = plan.adapter.sample(model, condition, shard.rows, settings.sampler.steps, plan.seed)
+        found = _drawn(plan, model, shard)
     _check(found, shard, {scorer.name for scorer in plan.scorers if not scorer.own})
     good = [status == _OK for status in found.status]
     kept = {
@@ -168,6 +169,32 @@ def shard_content(plan: Plan, shard: Shard) -> tuple[bytes, Footer]:
         columns["features"] = features_column(features, good)
     footer = Footer(plan.hash, shard.index, len(found), sum(good), int(accepted.sum()))
     return encode(columns, footer), footer
+
+
+def _drawn(plan: Plan, model: Any, shard: Shard) -> Candidates:
+    """Let the domain draw the rows of a shard, steered where the specification says so."""
+    settings, adapter = plan.specification, plan.adapter
+    steps, condition = settings.sampler.steps, plan.conditions[shard.condition]
+    if settings.steer is None or adapter.steer is None:
+        return adapter.sample(model, condition, shard.rows, steps, plan.seed)
+    tilt = _Objective(plan.objective), settings.steer.strength, settings.steer.particles
+    return adapter.steer(model, condition, shard.rows, steps, plan.seed, *tilt)
+
+
+@dataclass(frozen=True)
+class _Objective:
+    """A score in the middle of a run; one that fails for all samples is an error, not a run without steering."""
+
+    scorer: Scorer
+
+    def __call__(self, columns: Mapping[str, Sequence[Any]]) -> list[float | None]:
+        scored = self.scorer(columns)
+        if scored.values and all(value is None for value in scored.values):
+            raise DataError(
+                f"the objective '{self.scorer.name}' has no value for any of {len(scored.values)} samples: "
+                f"{scored.reasons[0]}; it sees the columns {', '.join(columns)}: correct it"
+            )
+        return scored.values
 
 
 @contextlib.contextmanager

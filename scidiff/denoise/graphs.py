@@ -209,9 +209,11 @@ def pyg_denoiser(
 
     Parameters
     ----------
-    network, moving, listed, per_node, reads_positions
+    network
         As for `OnDense`.
     kind
         What the network predicts: one kind, or one per part.
+    moving, listed, per_node, reads_positions
+        As for `OnDense`.
     """
     return Denoiser(OnDense(network, moving, listed, per_node, reads_positions), kind)

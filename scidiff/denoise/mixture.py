@@ -47,6 +47,17 @@ class GaussianMixture:
     covariances
         Variance ``(components,)`` of isotropic components, variances ``(components, dim)`` of diagonal ones, or
         covariance matrices ``(components, dim, dim)``, where ``dim`` is the size of the event.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from scidiff.denoise import GaussianMixture
+    >>> from scidiff.process import VESchedule
+    >>> schedule = VESchedule(0.01, 10.0)
+    >>> data = GaussianMixture.gaussian(schedule, torch.zeros(1), torch.ones(1))
+    >>> t = schedule.t(torch.tensor(0.0, dtype=torch.float64))  # lam = 0: noise of size 1
+    >>> round(float(data(torch.tensor([[2.0]]), t)), 6)  # halfway back to the mean
+    1.0
     """
 
     schedule: Schedule

@@ -40,12 +40,26 @@ Crop = Callable[[Any, Sequence[_Index]], Any]
 
 
 def periodic(site: Tensor, size: int) -> Tensor:
-    """Sites of a torus: ``-1`` is the last one."""
+    """Sites of a torus: ``-1`` is the last one.
+
+    Parameters
+    ----------
+    site
+        Numbers along an axis, also outside of it.
+    size
+        Number of sites of the axis.
+    """
     return site % size
 
 
 def reflecting(site: Tensor, size: int) -> Tensor:
-    """Sites between mirrors half a cell outside: ``-1`` is 0 again, as suits cell averages without flux."""
+    """Sites between mirrors half a cell outside: ``-1`` is 0 again, as suits cell averages without flux.
+
+    Parameters
+    ----------
+    site, size
+        As for `periodic`.
+    """
     site = site % (2 * size)
     return torch.where(site < size, site, 2 * size - 1 - site)
 
@@ -172,12 +186,28 @@ def _add(out: Tensor, part: Tensor, index: _Index, weight: _Index, power: int = 
 
 
 def per_sample(condition: Tensor, index: Sequence[_Index]) -> Tensor:
-    """Give every tile the condition of its sample, ``(batch, ...)``."""
+    """Give every tile the condition of its sample, ``(batch, ...)``.
+
+    Parameters
+    ----------
+    condition
+        One row for each sample.
+    index
+        Sites of every tile, axis by axis.
+    """
     return condition.repeat(len(index), *(1,) * (condition.ndim - 1))
 
 
 def per_site(condition: Tensor, index: Sequence[_Index]) -> Tensor:
-    """Give every tile its part of a condition that is a field, ``(batch, channels, *sites)``."""
+    """Give every tile its part of a condition that is a field, ``(batch, channels, *sites)``.
+
+    Parameters
+    ----------
+    condition
+        The field.
+    index
+        Sites of every tile, axis by axis.
+    """
     return torch.cat([take(condition, each) for each in index])
 
 

@@ -62,6 +62,14 @@ class LinearConstraint(Transform):
     ------
     NumericalError
         If the system has no solution.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from scidiff.guidance import LinearConstraint
+    >>> from scidiff.spaces import MatrixOperator
+    >>> LinearConstraint(MatrixOperator(torch.tensor([[1.0, 1.0]])), torch.tensor([0.5])).exact_for
+    'Gaussian data'
     """
 
     operator: LinearOperator

@@ -111,6 +111,11 @@ class ScaleSummary:
 def summarise_effective_scale(state: RunState) -> ScaleSummary:
     """Collect what `EffectiveScale` recorded.
 
+    Parameters
+    ----------
+    state
+        Last state of the run.
+
     Raises
     ------
     ConfigError
@@ -125,7 +130,13 @@ def summarise_effective_scale(state: RunState) -> ScaleSummary:
 
 
 def plot_effective_scale(summary: ScaleSummary) -> Figure:
-    """Draw the effective scale and the orthogonal share over the run."""
+    """Draw the effective scale and the orthogonal share over the run.
+
+    Parameters
+    ----------
+    summary
+        What `summarise_effective_scale` collected.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 3), layout="constrained")

@@ -122,6 +122,17 @@ class Particles(Transform):
         chosen = torch.searchsorted(w.cumsum(1), u.unsqueeze(1).to(w)).squeeze(1).clamp(max=self.size - 1)
         return state.take(chosen + self.size * torch.arange(len(chosen)))
 
+    def spread(self, state: RunState) -> RunState:
+        """All particles of each group redrawn by weight (systematic): rows of equal weight, of which some are alike.
+
+        The record ``particles/log_z`` becomes `log_normaliser`.
+        """
+        log_w, log_z = state.log_w.reshape(-1, self.size), self.log_normaliser(state)
+        chosen = systematic(log_w, self._groups(state).uniform((), step=state.i, stream="spread").to(log_w))
+        index = (chosen + self.size * torch.arange(len(log_w)).unsqueeze(1)).flatten()
+        even = replace(state, log_w=torch.zeros_like(state.log_w))
+        return even.record("particles/log_z", log_z.repeat_interleave(self.size)).take(index)
+
     def _groups(self, state: RunState) -> Noise:
         """Noise of the groups: named by the first particle of the start of each."""
         names = state.records["particles/group"].reshape(-1, self.size)[:, 0]
@@ -163,7 +174,15 @@ class Particles(Transform):
 
 
 def effective_size(log_w: Tensor) -> Tensor:
-    """``(sum w)^2 / sum w^2`` along the last axis; 0 where all weights are 0."""
+    """``(sum w)^2 / sum w^2``, ``w = exp(log_w)``, along the last axis; 0 where all weights are 0.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from scidiff.guidance import effective_size
+    >>> effective_size(torch.tensor([0.0, 0.0, 0.0, 0.0])).item(), effective_size(torch.tensor([9.0, -99.0])).item()
+    (4.0, 1.0)
+    """
     total = 2 * torch.logsumexp(log_w, -1) - torch.logsumexp(2 * log_w, -1)
     return torch.where(log_w.amax(-1) > -math.inf, total.exp(), 0.0)
 

@@ -166,6 +166,7 @@ def guided(
     Returns
     -------
     GuidedRun
+        Samples, weights, and what they are worth.
 
     Raises
     ------

@@ -43,7 +43,7 @@ _ARRIVED = 1e-12
 
 
 def biharmonic(eigenvalues: np.ndarray) -> np.ndarray:
-    """Weights ``l^-2``, all lengths at once."""
+    """Weights ``l^-2`` of the `eigenvalues` ``l``, all lengths at once."""
     return eigenvalues**-2.0
 
 

@@ -138,6 +138,12 @@ def torus(around: int = 24, across: int = 12, *, large: float = 1.0, small: floa
         Number of cells around the axis and around the tube, at least 3 each.
     large, small
         Distance of the tube from the axis, and radius of the tube.
+
+    Examples
+    --------
+    >>> from scidiff.mesh import torus
+    >>> torus().betti  # one piece, two independent loops, one void
+    (1, 2, 1)
     """
     return SimplicialComplex.from_arrays(*_torus(around, across, large, small))
 

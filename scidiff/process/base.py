@@ -37,7 +37,7 @@ class Kind(Enum):
 def site_time(t: Tensor | float, x: Tensor) -> Tensor:
     """Bring a time to float64 and to a shape that broadcasts against the sites of ``x``.
 
-    A tensor of shape ``(batch,)`` gains trailing axes; scalars and per-site tensors pass.
+    A tensor ``t`` of shape ``(batch,)`` gains trailing axes; scalars and per-site tensors pass.
     """
     t = torch.as_tensor(t, dtype=torch.float64, device=x.device)
     return t.reshape(-1, *(1,) * (x.ndim - 1)) if t.ndim == 1 and x.ndim > 1 else t

@@ -81,6 +81,11 @@ def mdlm(process: DiscreteProcess, m: Tensor, x0: Tensor, x_t: Tensor, t: Tensor
 def md4(process: DiscreteProcess, m: Tensor, x0: Tensor, x_t: Tensor, t: Tensor | float) -> Tensor:
     """Bound of MD4, which is that of `mdlm`: ``a'/(1 - a) log F(x_0)`` at masked sites.
 
+    Parameters
+    ----------
+    process, m, x0, x_t, t
+        As for `mdlm`.
+
     References
     ----------
     .. [1] J. Shi et al., arXiv:2406.04329

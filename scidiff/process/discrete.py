@@ -113,6 +113,10 @@ class DiscreteProcess(Process):
             logarithms of the ratios, shape ``(batch, *sites, D)``, see `posterior_from_score`.
         kind
             `Kind.LOGITS`, `Kind.LOO_LOGITS` or `Kind.SCORE`.
+        x_t
+            Noised classes, shape ``(batch, *sites)``.
+        t
+            Time, one for all, for each sample or for each site.
 
         Returns
         -------

@@ -73,7 +73,15 @@ def along(value: Tensor, site: Manifold) -> Tensor:
 
 
 def flow_weight(clock: PathClock, t: Tensor) -> Tensor:
-    """Weight ``pace^-2`` of the squared error of ``m``: the squared error of the velocity, as published."""
+    """Weight ``pace^-2`` of the squared error of ``m``: the squared error of the velocity, as published.
+
+    Parameters
+    ----------
+    clock
+        Clock of the path.
+    t
+        Time.
+    """
     return clock.pace(t) ** -2
 
 

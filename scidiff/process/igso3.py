@@ -53,7 +53,7 @@ def igso3_spectral(w: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns
     -------
-    log_density, slope : Tensor
+    log_density, slope
         ``log f`` with respect to the Haar probability measure, and ``(d log f / dw) / w``.
     """
     above = torch.zeros_like(w)
@@ -106,7 +106,13 @@ def _cotangent_gap(w: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class IGSO3(RadialHeatKernel):
-    """Heat kernel of `SO3`: ``t`` is the variance of a small rotation vector per axis, radians squared."""
+    """Heat kernel of `SO3`: ``t`` is the variance of a small rotation vector per axis, radians squared.
+
+    Parameters
+    ----------
+    space
+        The rotations.
+    """
 
     space: SO3 = field(default_factory=SO3)
 

@@ -239,6 +239,13 @@ class LevelKernel(Kernel):
 def mask(classes: int, survival: Survival | None = None) -> LevelKernel:
     """Absorbing kernel: a class survives with ``a(t)``, else it is the mask, state ``classes``.
 
+    Parameters
+    ----------
+    classes
+        Number of classes, the mask not counted.
+    survival
+        Share ``a(t)`` of the classes that have not been redrawn; `Linear` by default.
+
     References
     ----------
     .. [1] S. Sahoo et al., "Simple and effective masked diffusion language models", arXiv:2406.07524
@@ -247,12 +254,27 @@ def mask(classes: int, survival: Survival | None = None) -> LevelKernel:
 
 
 def uniform(classes: int, survival: Survival | None = None) -> LevelKernel:
-    """Uniform kernel: a class survives with ``a(t)``, else it is redrawn uniformly."""
+    """Uniform kernel: a class survives with ``a(t)``, else it is redrawn uniformly.
+
+    Parameters
+    ----------
+    classes
+        Number of classes.
+    survival
+        Share ``a(t)`` of the classes that have not been redrawn; `Linear` by default.
+    """
     return marginal(torch.full((classes,), 1.0 / classes, dtype=torch.float64), survival)
 
 
 def marginal(probs: Tensor | Sequence[float], survival: Survival | None = None) -> LevelKernel:
     """Marginal kernel: a class survives with ``a(t)``, else it is redrawn from ``probs``.
+
+    Parameters
+    ----------
+    probs
+        Probabilities of the classes.
+    survival
+        Share ``a(t)`` of the classes that have not been redrawn; `Linear` by default.
 
     References
     ----------

@@ -91,6 +91,15 @@ class VPSchedule(Schedule):
     ----------
     .. [1] Y. Song et al., "Score-Based Generative Modeling through Stochastic Differential Equations",
        arXiv:2011.13456
+
+    Examples
+    --------
+    >>> from scidiff.process import VPSchedule
+    >>> schedule = VPSchedule()
+    >>> round(float(schedule.alpha(0.5) ** 2 + schedule.sigma(0.5) ** 2), 12)
+    1.0
+    >>> round(float(schedule.sigma(1.0)), 4)
+    1.0
     """
 
     beta_min: float = 0.1

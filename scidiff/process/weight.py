@@ -25,12 +25,25 @@ Weight = Callable[[Schedule, Tensor], Tensor]
 
 
 def mean_weight(schedule: Schedule, t: Tensor) -> Tensor:
-    """Weight 1: the squared error of the denoised mean."""
+    """Weight 1: the squared error of the denoised mean.
+
+    Parameters
+    ----------
+    schedule, t
+        As for `eps_weight`.
+    """
     return torch.ones_like(t, dtype=torch.float64)
 
 
 def eps_weight(schedule: Schedule, t: Tensor) -> Tensor:
     """Signal-to-noise ratio: the squared error of the noise [1]_.
+
+    Parameters
+    ----------
+    schedule
+        Gives the noise levels.
+    t
+        Time.
 
     References
     ----------
@@ -40,7 +53,13 @@ def eps_weight(schedule: Schedule, t: Tensor) -> Tensor:
 
 
 def velocity_weight(schedule: Schedule, t: Tensor) -> Tensor:
-    """Squared error of the velocity of the schedule (`Schedule.velocity`)."""
+    """Squared error of the velocity of the schedule (`Schedule.velocity`).
+
+    Parameters
+    ----------
+    schedule, t
+        As for `eps_weight`.
+    """
     a, b = schedule.velocity(t)
     sigma = schedule.sigma(t)
     return ((schedule.alpha(t) * b - sigma * a) / sigma) ** 2

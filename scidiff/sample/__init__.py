@@ -1,4 +1,21 @@
-"""Sampling: one loop, plans for where in time the sites go, and rules for how they move."""
+"""Sampling: one loop, plans for where in time the sites go, and rules for how they move.
+
+Examples
+--------
+>>> import torch
+>>> from scidiff import Noise
+>>> from scidiff.denoise import GaussianMixture
+>>> from scidiff.process import GaussianProcess, VPSchedule
+>>> from scidiff.sample import TableRule, log_snr_grid, run, unipc
+>>> from scidiff.spaces import Euclidean
+>>> schedule = VPSchedule()
+>>> data = GaussianMixture.gaussian(schedule, torch.tensor([3.0]), torch.tensor([0.25]))
+>>> rule = TableRule(unipc(schedule, log_snr_grid(schedule, 20, floor=0.05)))
+>>> process = GaussianProcess(Euclidean((1,)), schedule)
+>>> end = run(data.denoiser, process, rule, rule.plan, noise=Noise.range(0, 1000), shape=(1,))
+>>> int(end.calls[0]), round(float(end.x.mean()), 1), round(float(end.x.std()), 1)  # the data: 3.0 and 0.5
+(20, 3.0, 0.5)
+"""
 
 from scidiff.sample.adaptive import Adaptive, AdaptiveAdams
 from scidiff.sample.audit import AuditRow, audit_chain, audit_figure, audit_rules

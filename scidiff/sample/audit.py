@@ -94,6 +94,7 @@ def audit_rules(
     Returns
     -------
     list of AuditRow
+        One row for each rule, budget and size of the noise.
     """
     kernel, table = kernel or mask(3), audit_chain() if table is None else table
     rows = []

@@ -192,6 +192,13 @@ def remdm_capped(survival: Survival, eta: float) -> Kappa:
 
     A revealed site is masked again with probability ``sigma = (1 - kappa)(1 - a_s)``.
 
+    Parameters
+    ----------
+    survival
+        Share ``a(t)`` of the sites that are revealed.
+    eta
+        Largest probability that a revealed site is masked again.
+
     References
     ----------
     .. [1] G. Wang et al., "Remasking discrete diffusion models with inference-time scaling", arXiv:2503.00307
@@ -200,7 +207,13 @@ def remdm_capped(survival: Survival, eta: float) -> Kappa:
 
 
 def remdm_rescaled(survival: Survival, eta: float) -> Kappa:
-    """``kappa`` of ReMDM with rescaled remasking, ``sigma = eta min(1, (1 - a_s) / a_t)``; see `remdm_capped`."""
+    """``kappa`` of ReMDM with rescaled remasking, ``sigma = eta min(1, (1 - a_s) / a_t)``.
+
+    Parameters
+    ----------
+    survival, eta
+        As for `remdm_capped`, but `eta` is a share of the largest probability that is possible.
+    """
     return _remdm(survival, lambda cap: eta * cap)
 
 

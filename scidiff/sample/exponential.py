@@ -206,10 +206,12 @@ def sa_solver(schedule: Schedule, grid: Tensor, *, order: int = 2, tau: float = 
 
     Parameters
     ----------
-    schedule, grid, order, corrector
+    schedule, grid, order
         As for `exponential_adams`.
     tau
         Published strength of the noise.
+    corrector
+        As for `exponential_adams`.
 
     References
     ----------

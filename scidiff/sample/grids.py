@@ -92,10 +92,12 @@ def edm_grid(
 
     Parameters
     ----------
-    schedule, steps, start, floor, ceiling, to_zero
+    schedule, steps, start, floor, ceiling
         As for `log_snr_grid`.
     rho
         Power of the spacing.
+    to_zero
+        As for `log_snr_grid`.
 
     Returns
     -------

@@ -104,12 +104,16 @@ def invert_bdia(
 
     Parameters
     ----------
-    denoiser, process, condition, transforms
+    denoiser, process
         As in the run.
-    grid, gamma
-        Those of the run.
+    grid
+        Grid of the run.
     state
         The last state of the run; with its memory of one step it holds the pair that is needed.
+    gamma
+        That of the run.
+    condition, transforms
+        As in the run.
 
     Returns
     -------

@@ -78,7 +78,7 @@ def picard(
 
     Parameters
     ----------
-    denoiser, process, rule, condition, transforms
+    denoiser, process, rule
         As for `scidiff.sample.run`; transforms must not draw noise nor keep records.
     state
         Start of the run.
@@ -86,6 +86,8 @@ def picard(
         Largest root mean square change of a node that counts as none.
     window
         Nodes that are evaluated at once; all by default.
+    condition, transforms
+        As for `scidiff.sample.run`; transforms must not draw noise nor keep records.
     """
     table = rule.table
     width = table.steps if window is None else window
@@ -133,10 +135,12 @@ def parareal(
 
     Parameters
     ----------
-    denoiser, process, rule, state, tolerance, condition, transforms
+    denoiser, process, rule, state
         As for `picard`; the table must be without noise and without memory, because blocks begin anew.
     blocks
         Number of blocks; the root of the number of steps by default.
+    tolerance, condition, transforms
+        As for `picard`; the table must be without noise and without memory, because blocks begin anew.
     """
     table = rule.table
     count = max(1, round(math.sqrt(table.steps))) if blocks is None else blocks

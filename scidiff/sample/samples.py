@@ -72,3 +72,9 @@ class Samples:
             calls=self.calls[rows],
             records={name: values[rows] for name, values in self.records.items()},
         )
+
+    def _repr_html_(self) -> str:
+        """Card for notebooks; a science adds its pictures."""
+        from scidiff.sample.display import samples_card
+
+        return samples_card(self, "samples")

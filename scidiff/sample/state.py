@@ -33,7 +33,17 @@ class _Law(Protocol):
 
 @dataclass(frozen=True)
 class Stamp:
-    """One past evaluation: the time, the state it was made at, and the transformed prediction."""
+    """One past evaluation: the time, the state it was made at, and the transformed prediction.
+
+    Parameters
+    ----------
+    t
+        Time of each site.
+    x
+        State at that time.
+    m
+        Prediction, after all transforms.
+    """
 
     t: State
     x: State

@@ -69,6 +69,17 @@ class Table:
         ``exact``, ``consistent(order)`` or ``biased``.
     citation
         Where the solver was published.
+
+    Examples
+    --------
+    >>> from scidiff.process import VPSchedule
+    >>> from scidiff.sample import dpmpp_2m, log_snr_grid
+    >>> schedule = VPSchedule()
+    >>> table = dpmpp_2m(schedule, log_snr_grid(schedule, 10))
+    >>> table.label, table.steps, table.b.shape
+    ('consistent(2)', 10, (10, 2))
+    >>> bool((table.c == 0).all())  # no noise: a deterministic solver
+    True
     """
 
     name: str

@@ -65,6 +65,14 @@ class Categorical(Space):
         Number of values.
     shape
         Shape of the sites; ``None`` marks a free axis.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from scidiff.spaces import Categorical
+    >>> x0 = torch.tensor([[2, 0]])
+    >>> Categorical(3, (2,)).phi(x0, x0).tolist()
+    [[[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]]
     """
 
     classes: int

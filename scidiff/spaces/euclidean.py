@@ -22,6 +22,14 @@ class Euclidean(Space):
     ----------
     shape
         Event shape; ``None`` marks a free axis.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from scidiff.spaces import Euclidean
+    >>> space = Euclidean((None, 3))  # points of R^3, any number
+    >>> space.exp(torch.zeros(1, 2, 3), torch.ones(1, 2, 3)).shape
+    torch.Size([1, 2, 3])
     """
 
     shape: tuple[int | None, ...]

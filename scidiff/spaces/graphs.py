@@ -254,14 +254,16 @@ def to_dense(
 
     Parameters
     ----------
-    x, pos
-        Values and positions of the nodes, shape ``(N, ...)``, or None.
+    x
+        Values of the nodes, shape ``(N, ...)``, or None.
     edge_index
         Directed edges, each undirected one in both directions, shape ``(2, E)``; None for graphs without edges.
     edge_attr
         Class or features of every edge, shape ``(E, ...)``, never 0; 1 for all by default.
     batch
         Graph of each node, int64, shape ``(N,)``, rising.
+    pos
+        Positions of the nodes, shape ``(N, ...)``, or None.
     count
         Number of graphs, more than ``batch`` names if the last ones are empty.
     size

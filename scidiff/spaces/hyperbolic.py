@@ -39,6 +39,14 @@ class Hyperbolic(Manifold):
     ----------
     size
         Dimension, at least 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from scidiff.spaces import Hyperbolic
+    >>> x, y = torch.tensor([[2.0, 1.0, 0.0]]), torch.tensor([[3.0, -1.0, 0.0]])
+    >>> round(float(Hyperbolic(2).dist(x, y)), 4)  # on two rays from the origin in opposite directions: 2 + 3
+    5.0
     """
 
     size: int = 2

@@ -34,6 +34,15 @@ class Simplex(Manifold):
     ----------
     classes
         Number of classes, at least 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from scidiff.spaces import Simplex
+    >>> simplex = Simplex(3)
+    >>> p = torch.tensor([[0.5, 0.3, 0.2]])
+    >>> bool(torch.allclose(simplex.to_probs(simplex.from_probs(p)), p))
+    True
     """
 
     classes: int

@@ -109,7 +109,17 @@ def from_matrix(matrix: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class SO3(Manifold):
-    """Rotations of R^3; a point is a unit quaternion ``(w, x, y, z)`` of canonical sign."""
+    """Rotations of R^3; a point is a unit quaternion ``(w, x, y, z)`` of canonical sign.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from scidiff.spaces import SO3
+    >>> identity = torch.tensor([[1.0, 0.0, 0.0, 0.0]])
+    >>> quarter = SO3().exp(identity, torch.tensor([[0.0, 0.0, torch.pi / 2]]))
+    >>> [round(value, 4) for value in quarter[0].tolist()]  # cos and sin of half the angle
+    [0.7071, 0.0, 0.0, 0.7071]
+    """
 
     @property
     def shape(self) -> tuple[int]:

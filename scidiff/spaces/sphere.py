@@ -33,6 +33,14 @@ class Sphere(Manifold):
     ----------
     size
         Dimension of the sphere, at least 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from scidiff.spaces import Sphere
+    >>> pole, east = torch.tensor([[0.0, 0.0, 1.0]]), torch.tensor([[1.0, 0.0, 0.0]])
+    >>> round(float(Sphere(2).dist(pole, east)), 4)  # a quarter of the great circle, pi / 2
+    1.5708
     """
 
     size: int = 2

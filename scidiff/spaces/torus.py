@@ -35,6 +35,14 @@ class Torus(Manifold):
     ----------
     angles
         Number of angles of one point.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from scidiff.spaces import Torus
+    >>> x, y = torch.tensor([[3.0]]), torch.tensor([[-3.0]])
+    >>> [round(float(value), 4) for value in (Torus(1).log(x, y), Torus(1).dist(x, y))]  # across the cut: 2 pi - 6
+    [0.2832, 0.2832]
     """
 
     angles: int = 1

@@ -122,7 +122,7 @@ def product_metric(*metrics: Tensor) -> Tensor:
 
     Parameters
     ----------
-    metrics
+    *metrics
         Matrices of distances.
 
     Raises

@@ -18,7 +18,7 @@ __all__ = ["BatchSource", "leading_axis", "to_device"]
 
 
 class BatchSource:
-    """Calls a pure batch function, up to ``ahead`` batches before they are asked for.
+    """Call a pure batch function, up to ``ahead`` batches before they are asked for.
 
     Parameters
     ----------

@@ -130,8 +130,9 @@ class FlowMapTask(_PathTask):
         Rows ``x_0``; states and losses have their dtype.
     share
         Part of each batch that anchors the diagonal, in (0, 1).
-    size, times, conditions, seed
-        Rows of a batch; law of the times, `TimePairs` by default; condition of every row; seed of the rows.
+    **options
+        The rows: ``size`` of a batch; ``times``, law of the pairs of times, `TimePairs` by default; ``conditions``, one
+        of every row; ``seed`` of the order.
 
     Raises
     ------
@@ -187,7 +188,9 @@ class DiagonalTask(_PathTask):
         Its loss is minimised, a sum over the sites of a sample.
     kind
         What the network predicts; LOGITS for one-hot flows.
-    data, size, times, conditions, seed
+    data
+        As for `FlowMapTask`.
+    **options
         As for `FlowMapTask`; of each pair of times the first is used.
     """
 

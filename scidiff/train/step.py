@@ -59,7 +59,7 @@ class StepReport:
 
 
 class Stepper:
-    """Takes the gradient steps of a run.
+    """Take the gradient steps of a run.
 
     Parameters
     ----------

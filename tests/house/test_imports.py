@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 # each part of the core imports parts to its left, and itself
 ORDER = (
-    "errors philox random field_noise io mesh spaces nets process denoise sample guidance train analysis "
+    "errors philox random field_noise io mesh spaces nets process denoise sample guidance train interchange analysis "
     "testing_targets domain registry testing bench campaign doctor demo cli __main__"
 ).split()
 NARROW = {"io": {"errors"}, "nets": {"errors", "mesh", "spaces"}}

@@ -46,6 +46,19 @@ def test_the_normaliser_is_unbiased(estimator, guide):
         assert bool((filter_.ancestors(state) < 16).any()) and bool((state.records["particles/resampled"] > 0).any())
 
 
+def test_a_group_spread_by_weight_is_even_and_keeps_its_normaliser():
+    """Each particle comes ``floor`` or ``ceil`` of ``size w`` times, within its group, and brings its records along."""
+    filter_, options, parts = particles(20, 8, steps=10)
+    end = run(*parts, **options)
+    even = filter_.spread(end)
+    weights = torch.softmax(end.log_w.reshape(20, 8), 1)
+    came = (even.x.reshape(20, 8, 1, 2) == end.x.reshape(20, 1, 8, 2)).all(-1).double().sum(1)
+    assert bool(((came - 8 * weights).abs() < 1 + 1e-9).all()) and bool((came.sum(1) == 8).all())
+    assert bool((even.log_w == 0).all())
+    torch.testing.assert_close(filter_.log_normaliser(even), filter_.log_normaliser(end))
+    torch.testing.assert_close(even.records["particles/log_z"].reshape(20, 8)[:, 3], filter_.log_normaliser(end))
+
+
 def test_one_particle_of_each_group_follows_the_posterior():
     filter_, options, parts = particles(400, 8)
     state = filter_.pick(run(*parts, **options))

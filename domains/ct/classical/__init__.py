@@ -8,11 +8,12 @@ from .iterative import cgls, conjugate_gradients, pwls, sirt
 from .methods import METHODS
 from .result import Reconstruction
 from .tv import tv
-from .weights import by_discrepancy, by_oracle
+from .weights import DiscrepancyError, by_discrepancy, by_oracle
 
 __all__ = [
     "METHODS",
     "WINDOWS",
+    "DiscrepancyError",
     "Reconstruction",
     "Window",
     "by_discrepancy",

@@ -11,7 +11,7 @@ from .filters import hann
 from .iterative import cgls, pwls, sirt
 from .result import Reconstruction
 from .tv import tv
-from .weights import by_discrepancy
+from .weights import DiscrepancyError, by_discrepancy
 
 __all__ = ["METHODS", "first_weights"]
 
@@ -44,9 +44,17 @@ def _pwls(scan: Scan, grid: Grid) -> Reconstruction:
 
 
 def _tv(scan: Scan, grid: Grid) -> Reconstruction:
-    """TV+ at the discrepancy: searched with a gap of 1 % or 800 iterations, then converged to 0.1 %."""
+    """TV+ at the discrepancy: searched with a gap of 1 % or 800 iterations, then converged to 0.1 %.
+
+    Where the search is too coarse to come closer, the weight nearest to the discrepancy is taken.
+    """
     guess = first_weights(scan, grid)[1]
-    near = by_discrepancy(lambda weight, start: tv(scan, grid, weight, _COARSE, _EACH, start), guess)
+    try:
+        near = by_discrepancy(lambda weight, start: tv(scan, grid, weight, _COARSE, _EACH, start), guess)
+    except DiscrepancyError as error:
+        if error.above is not None:
+            raise
+        near = error.nearest
     return tv(scan, grid, near.facts["weight"], start=near)
 
 

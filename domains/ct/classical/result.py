@@ -45,3 +45,9 @@ class Reconstruction:
     converged: bool = True
     facts: Mapping[str, Any] = field(default_factory=dict)
     state: tuple[Tensor, ...] = ()
+
+    def _repr_html_(self) -> str:
+        """Card for notebooks."""
+        from ..display import image_card
+
+        return image_card(self)

@@ -1,7 +1,9 @@
 """How much regularisation: by the noise level, or, for tables, by the truth.
 
 * Discrepancy: the weight at which ``chi^2 / n`` reaches its target. ``chi^2 / n`` grows with the weight, so that
-  bracketing and the secant rule on ``log weight`` find it.
+  bracketing and the secant rule on ``log weight`` find it. It need not reach it: without any weight it stays above 1
+  where the model cannot explain the data, and under the largest it stays below 1 where the noise explains all of them.
+  Then `DiscrepancyError` says which, and holds the nearest image.
 * Oracle: the weight with the best PSNR, by golden section on ``log weight``. It uses the truth; it is the upper bound
   that a baseline can reach, and never a result.
 
@@ -22,10 +24,30 @@ from scidiff.errors import ConfigError, NumericalError
 from ..metrics import psnr
 from .result import Reconstruction
 
-__all__ = ["Solver", "by_discrepancy", "by_oracle"]
+__all__ = ["DiscrepancyError", "Solver", "by_discrepancy", "by_oracle"]
 
 Solver = Callable[[float, Reconstruction | None], Reconstruction]
 _GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)
+_STEP, _GROWTH = 1.5, 1.4
+_STILL, _PATIENCE = 0.01, 3
+
+
+class DiscrepancyError(NumericalError):
+    """No weight brings ``chi^2 / n`` to its target.
+
+    Parameters
+    ----------
+    message
+        What came, what was expected, what to do.
+    nearest
+        The result whose ``chi^2 / n`` is nearest to the target.
+    above
+        True where ``chi^2 / n`` stays above the target, False where it stays below; None where it lies on both sides.
+    """
+
+    def __init__(self, message: str, nearest: Reconstruction, above: bool | None) -> None:
+        super().__init__(message)
+        self.nearest, self.above = nearest, above
 
 
 def by_discrepancy(
@@ -53,32 +75,55 @@ def by_discrepancy(
 
     Raises
     ------
-    NumericalError
-        If no weight reaches the target.
+    DiscrepancyError
+        If no weight reaches the target; it says on which side ``chi^2 / n`` stays, and holds the nearest result.
+    ConfigError
+        If a number is not positive.
     """
-    if not (guess > 0 and target > 0 and within > 0):
-        raise ConfigError(f"guess {guess}, target {target}, within {within}; expected positive numbers")
+    if not (guess > 0 and target > 0 and within > 0 and tries >= 1):
+        raise ConfigError(f"guess {guess}, target {target}, within {within}, tries {tries}; expected positive numbers")
     low: tuple[float, float] | None = None
     high: tuple[float, float] | None = None
-    at, result = math.log(guess), None
-    for _ in range(tries):
-        result = solve(math.exp(at), result)
-        off = math.log(max(result.chi2, 1e-12) / target)
-        if abs(result.chi2 - target) <= within:
-            return result
+    at, step, found = math.log(guess), _STEP, [solve(guess, None)]
+    while abs(found[-1].chi2 - target) > within:
+        off = math.log(max(found[-1].chi2, 1e-12) / target)
         low, high = ((at, off), high) if off < 0 else (low, (at, off))
-        if low is None:
-            at -= 1.5
-        elif high is None:
-            at += 1.5
+        one_sided = low is None or high is None
+        if len(found) == tries or (one_sided and _still(found)):
+            raise _unreachable(found, target, None if not one_sided else low is None)
+        if low is None or high is None:
+            at, step = at + (step if high is None else -step), _GROWTH * step
         else:
             share = -low[1] / (high[1] - low[1])
             at = low[0] + (high[0] - low[0]) * min(max(share, 0.1), 0.9)
-    reached = math.nan if result is None else result.chi2
-    raise NumericalError(
-        f"chi^2/n is {reached:.3g} after {tries} weights; expected {target}: is the noise level right, is the object "
-        "inside the grid, or is the grid too coarse for the data?"
-    )
+        found.append(solve(math.exp(at), found[-1]))
+    return found[-1]
+
+
+def _still(found: list[Reconstruction]) -> bool:
+    """Whether the last few weights, ever farther out, have not changed ``chi^2 / n``."""
+    values = [math.log(max(one.chi2, 1e-12)) for one in found[-1 - _PATIENCE :]]
+    return len(values) > _PATIENCE and max(values) - min(values) < _STILL
+
+
+def _unreachable(found: list[Reconstruction], target: float, above: bool | None) -> DiscrepancyError:
+    """Say on which side the fit stays, and what to do."""
+    nearest = min(found, key=lambda one: abs(math.log(max(one.chi2, 1e-12) / target)))
+    reached = f"chi^2/n is {nearest.chi2:.3g} at best after {len(found)} weights; expected {target:g}"
+    if above is None:
+        advice = "it lies on both sides, so that the solver is not accurate enough: allow it more iterations"
+    elif above:
+        advice = (
+            "it stays above whatever the weight, so that the image cannot explain the data: is the noise level too low "
+            "(i0, gain, sd), does the object reach beyond the grid or the detector, are there rings, is the grid too "
+            f"coarse? Mend that, or ask for target={nearest.chi2:.3g}"
+        )
+    else:
+        advice = (
+            "it stays below whatever the weight, so that the noise explains all that the data hold: is the noise level "
+            f"too high (i0, gain, sd)? Noise of {math.sqrt(nearest.chi2 / target):.2g} times the sd would fit"
+        )
+    return DiscrepancyError(f"{reached}; {advice}", nearest, above)
 
 
 def by_oracle(

@@ -114,13 +114,18 @@ class Proximal(Transform):
         Gaussians given the scan; few iterations make it the Krylov step of DDS.
     scale
         Extra factor of ``r``.
+    until
+        Step from which the mean is left as it is; none by default.
     """
 
     conditional: Conditional
     scale: float = 1.0
+    until: int | None = None
 
     def __call__(self, m: Tensor, state: RunState, evaluation: Evaluation) -> tuple[Tensor, RunState]:
         """Solve."""
+        if self.until is not None and state.i >= self.until:
+            return m.double(), state
         solved = self.conditional.mean(m.double(), White(self.scale * level(state, evaluation)))
         return solved.x, note(state, solved.residual, solved.iterations)
 
@@ -139,6 +144,8 @@ class Sitcom(Transform):
         Length of a step, in units of ``sigma``.
     scale
         Factor of the pull to ``x_s``.
+    betas
+        Decay of the two averages of Adam.
     """
 
     problem: Problem

@@ -17,7 +17,7 @@ from scidiff.sample.table import Table
 
 from ..priors.prior import Prior
 
-__all__ = ["FLOOR", "diffpir_table", "ladder", "renoise_table", "times"]
+__all__ = ["FLOOR", "diffpir_table", "ladder", "renoise_table", "still_table", "times"]
 
 FLOOR = 0.005
 """Last noise level, 5 HU for the unit of water: what is finer is not resolved."""
@@ -61,6 +61,23 @@ def renoise_table(schedule: Schedule, grid: Tensor) -> Table:
         Falling times.
     """
     return diffpir_table(schedule, grid, 1.0, "re-noising")
+
+
+def still_table(schedule: Schedule, grid: Tensor) -> Table:
+    """``x_s = m``: no noise at all, for optimisers.
+
+    Parameters
+    ----------
+    schedule, grid
+        As for `renoise_table`.
+    """
+    sigma = schedule.sigma(grid).numpy()
+    steps = len(sigma) - 1
+    return Table(
+        name="half-quadratic splitting", nodes=grid.numpy(), alpha=np.ones(steps + 1), sigma=sigma,
+        a=np.zeros((steps, 1)), b=np.ones((steps, 1)), c=np.zeros(steps), spread=np.zeros(steps), order=1,
+        label="biased", citation="arXiv:2008.13751",
+    )  # fmt: skip
 
 
 def diffpir_table(schedule: Schedule, grid: Tensor, zeta: float = 0.3, name: str = "DiffPIR") -> Table:

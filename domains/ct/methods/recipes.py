@@ -30,10 +30,11 @@ from .conditional import Conditional, Spectral, White
 from .draws import PosteriorDraw
 from .gibbs import DapsRise, GibbsRise, sweeps
 from .guided import DPS, Proximal, Sirt, Sitcom, information_norm
-from .ladders import FLOOR, diffpir_table, ladder, renoise_table, times
+from .jacobian import JacobianDraw
+from .ladders import FLOOR, diffpir_table, ladder, renoise_table, still_table, times
 from .problem import Problem
 from .spread import Probes
-from .variational import DMPlug, RedDiff
+from .variational import DMPlug, MixedNoise, RedDiff
 
 __all__ = ["Recipe"]
 
@@ -60,6 +61,8 @@ class Recipe:
         Gaussians given the scan, where noise is drawn given the scan as well: the start of split Gibbs.
     led
         Whether sample 0 of the seed tells the spread of all: it leads every batch.
+    noisy
+        Whether noise of the level ``top`` is added to the start.
     """
 
     rule: TableRule
@@ -69,6 +72,7 @@ class Recipe:
     particles: Particles | None = None
     drawn: Conditional | None = None
     led: bool = False
+    noisy: bool = True
 
     def begin(self, problem: Problem, noise: Noise) -> Tensor:
         """State at the level ``top``.
@@ -84,7 +88,7 @@ class Recipe:
         near = first_draws(problem, noise) if self.warm is None else self.warm.expand(len(noise), *shape)
         if self.drawn is not None:
             return self.drawn.draw(near, White(self.top), noise, 0, "ct/start").x
-        return near + self.top * noise.normal(shape, step=0, stream="ct/start")
+        return near + self.top * noise.normal(shape, step=0, stream="ct/start") if self.noisy else near.clone()
 
 
 def first_draws(problem: Problem, noise: Noise) -> Tensor:
@@ -95,10 +99,20 @@ def first_draws(problem: Problem, noise: Noise) -> Tensor:
     problem, noise
         As for `Recipe.begin`.
     """
-    law = problem.prior if isinstance(problem.prior, GaussianPrior) else GaussianPrior(mean_image=problem.flat)
-    root = Spectral(law.covariance(problem.grid).eigenvalues)
+    law, root = _gaussian(problem)
     mean = law.mean(problem.grid).expand(len(noise), *problem.grid.shape)
     return Conditional(problem, 0.1).draw(mean, root, noise, 0, "ct/first").x
+
+
+def first_mean(problem: Problem) -> Tensor:
+    """Mean of that posterior, shape of the grid."""
+    law, root = _gaussian(problem)
+    return Conditional(problem, 0.1).mean(law.mean(problem.grid)[None], root).x[0]
+
+
+def _gaussian(problem: Problem) -> tuple[GaussianPrior, Spectral]:
+    law = problem.prior if isinstance(problem.prior, GaussianPrior) else GaussianPrior(mean_image=problem.flat)
+    return law, Spectral(law.covariance(problem.grid).eigenvalues)
 
 
 def _falling(problem: Problem, steps: int, top: float) -> Tensor:
@@ -106,13 +120,18 @@ def _falling(problem: Problem, steps: int, top: float) -> Tensor:
 
 
 def posterior(
-    problem: Problem, steps: int, *, top: float = 0.3, each: int = 1, finish: float = 0.1, tolerance: float = 0.1,
+    problem: Problem, steps: int, *, top: float = 1.0, finish: float = 0.1, tolerance: float = 0.1, own: bool = True,
     warm: Tensor | None = None,
 ) -> Recipe:  # fmt: skip
-    """Split Gibbs whose draws of ``x`` given ``z`` carry the posterior covariance, finished on the scan."""
-    table, conditional = _gibbs(problem, steps, top, each), Conditional(problem, tolerance)
+    """Split Gibbs whose draws of ``x`` given ``z`` carry the posterior covariance, finished on the scan.
+
+    The covariance is that of each image, at two calls for each level; or (``own=False``) a stationary one, from probes
+    of sample 0, at one.
+    """
+    table, conditional = _gibbs(problem, steps, top, 1), Conditional(problem, tolerance)
+    draw = JacobianDraw() if own else PosteriorDraw(None, Probes(1))
     rule = GibbsRise(table, conditional=conditional, finish=finish)
-    return Recipe(rule, (PosteriorDraw(None, Probes(1), each),), top, warm, drawn=conditional, led=True)
+    return Recipe(rule, (draw,), top, warm, drawn=conditional, led=not own)
 
 
 def split_gibbs(
@@ -208,20 +227,35 @@ def diffpir(
     return Recipe(TableRule(table), (step,), top)
 
 
+def dpir(
+    problem: Problem, steps: int, *, top: float = 0.1, weight: float = 0.23, tolerance: float = 0.03,
+    warm: Tensor | None = None,
+) -> Recipe:  # fmt: skip
+    """Half-quadratic splitting: the proximal step with ``r = sigma / sqrt(weight)``, then the prior, without noise."""
+    levels = ladder(steps, top, min(top, 2 * FLOOR))
+    table = still_table(problem.prior.process.schedule, times(problem.prior, levels))
+    step = Proximal(Conditional(problem, tolerance), weight**-0.5, until=steps - 1)
+    return Recipe(TableRule(table), (step,), top, warm, noisy=False)
+
+
 def red_diff(
-    problem: Problem, steps: int, *, top: float = _TOP, rate: float = 0.05, scale: float = 1.0, beta: float = 0.0
-) -> Recipe:
-    """Adam on a regularised least-squares problem."""
-    start = torch.full(problem.grid.shape, problem.flat, dtype=torch.float64)
-    table = renoise_table(problem.prior.process.schedule, _falling(problem, steps, top))
-    return Recipe(TableRule(table), (RedDiff(problem, start, steps, rate, scale, beta),), top)
+    problem: Problem, steps: int, *, top: float = _TOP, rate: float = 0.05, scale: float = 1.0, beta: float = 1.0,
+    warm: Tensor | None = None,
+) -> Recipe:  # fmt: skip
+    """Adam on the data and the divergence from the prior, from the mean of the analytic Gaussian posterior."""
+    if not 0 <= beta <= 1:
+        raise ConfigError(f"beta is {beta}; expected 0 to 1, the share of fresh noise")
+    start = first_mean(problem) if warm is None else warm
+    rule = MixedNoise(renoise_table(problem.prior.process.schedule, _falling(problem, steps, top)), beta=beta)
+    return Recipe(rule, (RedDiff(problem, start, steps, rate, scale),), top, warm=start)
 
 
 def hybridreg(
-    problem: Problem, steps: int, *, top: float = _TOP, rate: float = 0.05, scale: float = 1.0, beta: float = 0.9999
-) -> Recipe:
-    """RED-diff with correlated noise."""
-    return red_diff(problem, steps, top=top, rate=rate, scale=scale, beta=beta)
+    problem: Problem, steps: int, *, top: float = _TOP, rate: float = 0.05, scale: float = 1.0, beta: float = 0.2,
+    warm: Tensor | None = None,
+) -> Recipe:  # fmt: skip
+    """RED-diff whose noise remembers the network's."""
+    return red_diff(problem, steps, top=top, rate=rate, scale=scale, beta=beta, warm=warm)
 
 
 def dmplug(problem: Problem, steps: int, *, top: float = _TOP, rate: float = 0.05, short: int = 3) -> Recipe:

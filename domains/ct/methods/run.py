@@ -238,7 +238,8 @@ def _classical(kept: Scan, held: Scan | None, grid: Grid, method: str, begun: fl
     result = CLASSICAL[method](kept, grid)
     facts = {"iterations": result.iterations, "converged": result.converged, **_options(result.facts)}
     problem = Problem(kept, grid, _ONE)
-    return _report(problem, held, result.image[None], (result.method, "biased"), 0.0, begun, peak, facts)
+    x = result.image[None] / problem.unit
+    return _report(problem, held, x, (result.method, "biased"), 0.0, begun, peak, facts)
 
 
 class _Unit(Prior):

@@ -16,6 +16,7 @@ Tweedie's formula: B. Efron, J. Am. Stat. Assoc. 106 (2011) 1602, doi:10.1198/ja
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ from scidiff.sample.state import RunState
 
 from .conditional import Spectral
 
-__all__ = ["Probes", "frequencies", "posterior_root"]
+__all__ = ["Probes", "Rings", "frequencies", "posterior_root"]
 
 _LEAST, _MOST = 1e-6, 1.0 - 1e-6
 
@@ -84,24 +85,63 @@ def posterior_root(power: Tensor, sigma: float) -> Spectral:
     return Spectral(power * sigma**2 / (power + sigma**2))
 
 
+@dataclass(frozen=True, eq=False)
+class Rings:
+    """Rings of frequencies of one cycle per longer edge, and averages over them.
+
+    Parameters
+    ----------
+    shape
+        Rows and columns.
+    """
+
+    shape: tuple[int, ...]
+
+    @cached_property
+    def k(self) -> Tensor:
+        """``|k|`` of the modes of ``rfft2``."""
+        return frequencies(self.shape)
+
+    @cached_property
+    def number(self) -> Tensor:
+        """Ring of each mode."""
+        return self.k.round().long()
+
+    @cached_property
+    def twice(self) -> Tensor:
+        """How many modes of ``fft2`` each column stands for."""
+        twice = torch.full((self.k.shape[1],), 2.0, dtype=torch.float64)
+        twice[0] = 1.0
+        if self.shape[1] % 2 == 0:
+            twice[-1] = 1.0
+        return twice
+
+    def add(self, values: Tensor) -> Tensor:
+        """Sums over rings of values on modes, ``(batch, rings)``."""
+        out = torch.zeros(len(values), int(self.number.max()) + 1, dtype=torch.float64)
+        return out.index_add_(1, self.number.flatten(), (self.twice * values).flatten(1))
+
+    def ratio(self, white: Tensor, u: Tensor, v: Tensor) -> Tensor:
+        """``sum Re(conj(u^) v^) / sum |white^|^2`` over each ring, for each image."""
+        u_, v_ = torch.fft.rfft2(u), torch.fft.rfft2(v)
+        return self.add((u_.conj() * v_).real) / self.add(torch.fft.rfft2(white).abs() ** 2)
+
+    def spread(self, values: Tensor) -> Tensor:
+        """Values of rings on the modes, interpolated between the rings, one image after the other."""
+        at = torch.arange(values.shape[1], dtype=torch.float64)
+        return torch.stack([_interpolate(self.k, at, one) for one in values])
+
+
 def _power(v: Tensor, jv: Tensor, sigma: float) -> Tensor:
     """``P`` of every mode of ``rfft2``."""
-    shape = tuple(v.shape[1:])
-    k = frequencies(shape)
-    ring = k.round().long()
-    count = int(ring.max()) + 1
-    a, b = torch.fft.rfft2(v), torch.fft.rfft2(jv)
-    twice = torch.full((k.shape[1],), 2.0, dtype=torch.float64)
-    twice[0] = 1.0
-    if shape[1] % 2 == 0:
-        twice[-1] = 1.0
-    add = lambda values: torch.zeros(count, dtype=torch.float64).index_add_(0, ring.flatten(), values.flatten())  # noqa: E731
-    weight = (twice * a.abs() ** 2).sum(0)
-    total = add(weight)
-    gain = (add((twice * (a.conj() * b).real).sum(0)) / total).clamp(_LEAST, _MOST)
-    at = add(weight * k) / total
+    rings = Rings(tuple(v.shape[1:]))
+    weight = (torch.fft.rfft2(v).abs() ** 2).sum(0, keepdim=True)
+    total = rings.add(weight)
+    gain = (rings.add((torch.fft.rfft2(v).conj() * torch.fft.rfft2(jv)).real.sum(0, keepdim=True)) / total)[0]
+    gain = gain.clamp(_LEAST, _MOST)
+    at = (rings.add(weight * rings.k) / total)[0]
     power = torch.log(sigma**2 * gain / (1.0 - gain))
-    return _interpolate(torch.log1p(k), torch.log1p(at), power).exp()
+    return _interpolate(torch.log1p(rings.k), torch.log1p(at), power).exp()
 
 
 def _interpolate(x: Tensor, at: Tensor, values: Tensor) -> Tensor:

@@ -1,18 +1,29 @@
-"""Methods that optimise an image, or the noise that it is made of: RED-diff, HybridReg, DMPlug.
+r"""Methods that optimise an image, or the noise that it is made of: RED-diff, HybridReg, DMPlug.
 
-RED-diff follows ``mu``, the mean of a sharp Gaussian, by Adam on
+RED-diff follows ``mu``, the mean of a sharp Gaussian ``q``. The divergence of ``q`` from the posterior is
+``|y - A mu|_W^2 / 2 + KL(q | p)``, whose second part is read at a noise level,
 
-    |y - A mu|_W^2 / (2 n)  +  lambda_s <stop(eps_net(x_s) - eps), mu> / n_pixels,      x_s = mu + sigma_s eps,
+    d/dmu KL(q_s | p_s) = E (eps_net(x_s) - eps) / sigma_s = E (mu - D(x_s)) / sigma_s^2,      x_s = mu + sigma_s eps,
 
-with ``lambda_s = 1 / snr = sigma_s`` of its publication. In the one loop ``x_s`` is the state, ``mu`` a record, and the
-rule adds fresh noise. HybridReg mixes the noise of the step before with fresh noise,
-``eps' = beta eps + sqrt(1 - beta^2) xi``, and compares with that mixture. DMPlug optimises the start ``z`` of a short
-deterministic run by Adam on ``|y - A G(z)|_W^2 / n``; it stops at the noise level.
+so that Adam follows
+
+    A^T W (A mu - y)  +  scale l_s (eps_net(x_s) - eps),        l_s = 1 / sigma_s,
+
+while ``sigma_s`` falls. Both parts are sums, not means over rays or pixels, and the first carries the weights of the
+scan: nothing is left to choose. (The publication multiplies by the variance of the data and sets ``l_s = lambda
+sigma_s`` with ``lambda`` tuned; next to ``W`` of a real scan that term is lost.) In the one loop ``x_s`` is the state
+and ``mu`` a record; the rule adds fresh noise.
+
+HybridReg adds noise that remembers: ``eps' = sqrt(1 - beta) eps_net(x_s of the step before) + sqrt(beta) xi``, and
+compares with that mixture. ``beta = 1`` is RED-diff, ``beta = 0`` compares two predictions on one path.
+
+DMPlug optimises the start ``z`` of a short deterministic run by Adam on ``|y - A G(z)|_W^2 / n``; it stops at the noise
+level.
 
 References
 ----------
-M. Mardani et al., RED-diff, arXiv:2305.04391; HybridReg, as in DM4CT, arXiv:2602.18589; H. Wang et al., DMPlug,
-arXiv:2405.16749; Adam: arXiv:1412.6980
+M. Mardani et al., RED-diff, arXiv:2305.04391, proposition 2; H. Dou et al., HybridReg, "Hybrid Regularization Improves
+Diffusion-based Inverse Problem Solving", ICLR 2025; H. Wang et al., DMPlug, arXiv:2405.16749; Adam: arXiv:1412.6980
 """
 
 from __future__ import annotations
@@ -22,15 +33,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from scidiff.process.gaussian import GaussianProcess
 from scidiff.sample.model import Evaluation
 from scidiff.sample.state import RunState
-from scidiff.sample.table import Table
+from scidiff.sample.table import Table, TableRule
 from scidiff.sample.transform import Transform
 
 from .draws import level
 from .problem import Problem
 
-__all__ = ["DMPlug", "RedDiff"]
+__all__ = ["DMPlug", "MixedNoise", "RedDiff"]
 
 _B1, _B2, _TINY = 0.9, 0.99, 1e-12
 
@@ -49,20 +61,20 @@ def _adam(state: RunState, gradient: Tensor, rate: float) -> tuple[Tensor, RunSt
 class RedDiff(Transform):
     """One optimiser step on ``mu``, which becomes the prediction.
 
+    Records ``ct/mu`` and ``ct/eps``, the image and the noise that the network saw.
+
     Parameters
     ----------
     problem
         The data.
     start
-        First ``mu``, shape of an image.
+        First ``mu``, shape of an image; the run begins at it plus noise.
     steps
         Number of steps of the run; the rate falls to 0 with them.
     rate
         Length of a step of Adam.
     scale
         Factor of the prior.
-    beta
-        Share of the network's noise in that of HybridReg; 0 is RED-diff.
     """
 
     problem: Problem
@@ -70,22 +82,40 @@ class RedDiff(Transform):
     steps: int
     rate: float = 0.05
     scale: float = 1.0
-    beta: float = 0.0
 
     def __call__(self, m: Tensor, state: RunState, evaluation: Evaluation) -> tuple[Tensor, RunState]:
         """Step."""
-        sigma = level(state, evaluation)
-        mu = state.records.get("ct/mu", self.start.expand(state.x.shape).double())
-        predicted = (state.x.double() - m.double()) / sigma
-        eps = (state.x.double() - mu) / sigma
-        if self.beta > 0:
-            fresh = state.noise.normal(tuple(m.shape[1:]), step=state.i, stream="ct/hybrid").to(eps)
-            eps = self.beta * eps + (1 - self.beta**2) ** 0.5 * fresh
-        data = -self.problem.pull(self.problem.residual(mu)) / self.problem.scan.used
-        gradient = data + self.scale * sigma * (predicted - eps) / mu[0].numel()
-        change, state = _adam(state, gradient, self.rate * (1 - state.i / self.steps))
+        sigma, x = level(state, evaluation), state.x.double()
+        mu = state.records.get("ct/mu", self.start.expand(x.shape).double())
+        predicted, eps = (x - m.double()) / sigma, (x - mu) / sigma
+        data = -self.problem.pull(self.problem.residual(mu))
+        change, state = _adam(state, data + self.scale / sigma * (predicted - eps), self.rate * self._left(state))
         mu = mu + change
-        return mu, state.record("ct/mu", mu)
+        return mu, state.record("ct/mu", mu).record("ct/eps", predicted)
+
+    def _left(self, state: RunState) -> float:
+        """Share of the run that is left."""
+        return 1.0 - state.i / self.steps
+
+
+@dataclass(frozen=True)
+class MixedNoise(TableRule):
+    """Noise the prediction anew with a mixture of the network's noise and fresh noise.
+
+    Parameters
+    ----------
+    beta
+        Share of fresh noise in the variance.
+    """
+
+    beta: float = 1.0
+
+    def __call__(self, process: GaussianProcess, state: RunState, m: Tensor, s: Tensor) -> Tensor:
+        """Return the state at ``s``."""
+        x = super().__call__(process, state, m, s)
+        fresh = self.xi(process, state).to(x)
+        mixed = (1 - self.beta) ** 0.5 * state.records["ct/eps"] + self.beta**0.5 * fresh
+        return x + float(process.schedule.sigma(s.flatten()[0])) * (mixed - fresh)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,8 @@
 """Volumes of parallel-beam scans, slice by slice: one operator for all, memory of one slice, resumable.
 
 A detector row of a parallel beam sees one slice and no other, so that a stack is a sequence of two-dimensional scans,
-which may be read as they are asked for. Finished slices lie in a numpy file that is mapped into memory, and beside it a
-list of what is done: a run that was interrupted goes on with the slices that are missing.
+which may be read as they are asked for. Finished slices lie in a numpy file that is mapped while one is written, and
+beside it a list of what is done: a run that was interrupted goes on with the slices that are missing.
 """
 
 from __future__ import annotations
@@ -47,10 +47,8 @@ def reconstruct_volume(
         As for `reconstruct`; the samples of row ``r`` are those of the seed with the index ``1000 r`` and on.
     out
         Folder: ``mean.npy`` and ``sd.npy``, float32, 1/mm, ``(rows, *grid)``, and ``done.json``.
-    grid
-        Grid of a slice.
-    rows
-        Rows to reconstruct; all by default.
+    grid, rows
+        Grid of a slice; rows to reconstruct, all by default.
     progress
         Called with the number of finished slices and of all.
 
@@ -73,14 +71,15 @@ def reconstruct_volume(
     about = {"method": method, "seed": seed, "shape": [count, *grid.shape], "voxel_mm": list(grid.lengths)}
     about |= {"prior": law.provenance(), "options": {name: repr(value) for name, value in sorted(options.items())}}
     done = _open(folder, about)
-    mean, sd = (_mapped(folder / f"{name}.npy", (count, *grid.shape)) for name in ("mean", "sd"))
+    files = {name: folder / f"{name}.npy" for name in ("mean", "sd")}
+    for path in files.values():
+        _made(path, (count, *grid.shape))
     for row in wanted:
         if row in done:
             continue
         result = reconstruct(scans[row], law, method, grid=grid, seed=seed, first=1000 * row, **options)
-        mean[row], sd[row] = result.mean.numpy(), result.sd.numpy()
-        mean.flush()
-        sd.flush()
+        for name, path in files.items():
+            _write(path, row, getattr(result, name).numpy())
         done.add(row)
         _tell(folder, about, done)
         if progress is not None:
@@ -110,13 +109,21 @@ def _open(folder: Path, about: dict[str, Any]) -> set[int]:
     return set(told["rows"])
 
 
-def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    if path.exists():
-        array = np.load(path, mmap_mode="r+", allow_pickle=False)
-        if array.shape != shape:
-            raise DataError(f"{path} has shape {array.shape}; expected {shape}: choose another folder")
-        return array
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+def _made(path: Path, shape: tuple[int, ...]) -> None:
+    """Make the file of a volume, or check that the one that is there has its shape."""
+    if not path.exists():
+        np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape).flush()
+        return
+    found = np.load(path, mmap_mode="r", allow_pickle=False).shape
+    if found != shape:
+        raise DataError(f"{path} has shape {found}; expected {shape}: choose another folder")
+
+
+def _write(path: Path, row: int, values: np.ndarray) -> None:
+    """Write one slice; the map is closed again, so that no page of it stays in memory."""
+    array = np.load(path, mmap_mode="r+", allow_pickle=False)
+    array[row] = values
+    array.flush()
 
 
 def _tell(folder: Path, about: dict[str, Any], done: set[int]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .matrix import SystemMatrix, joseph_matrix, system_matrix
+from .matrix_folder import MatrixFileWarning, MatrixFolder
 from .matrix_free import MatrixFree
 
-__all__ = ["MatrixFree", "SystemMatrix", "joseph_matrix", "system_matrix"]
+__all__ = ["MatrixFileWarning", "MatrixFolder", "MatrixFree", "SystemMatrix", "joseph_matrix", "system_matrix"]

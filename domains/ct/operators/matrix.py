@@ -9,9 +9,10 @@ to round-off, and both directions stream through memory by rows. A batch is laid
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections import OrderedDict
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import scipy.sparse
@@ -24,6 +25,8 @@ from scidiff.spaces.linear import LinearOperator
 from ..geometry import Geometry
 from ..grid import Grid
 from .joseph import entries
+from .matrix_folder import MatrixFolder, matrix_key
+from .placement import check_placement
 
 __all__ = ["SystemMatrix", "joseph_matrix", "system_matrix"]
 
@@ -52,13 +55,9 @@ def joseph_matrix(geometry: Geometry, grid: Grid, dtype: torch.dtype = torch.flo
     Raises
     ------
     ConfigError
-        If geometry and grid are not both two-dimensional.
+        If geometry and grid are not both two-dimensional, or a source lies inside the grid.
     """
-    if geometry.dimension != 2 or grid.dimension != 2:
-        raise ConfigError(
-            f"geometry is {geometry.dimension}-D and the grid {grid.dimension}-D; a system matrix is for 2-D scans: "
-            "use MatrixFree"
-        )
+    _check(geometry, grid)
     per_view = int(np.prod(geometry.detector)) * 2 * max(grid.shape)
     step = max(1, _CHUNK // per_view)
     kind = np.float32 if dtype == torch.float32 else np.float64
@@ -67,6 +66,15 @@ def joseph_matrix(geometry: Geometry, grid: Grid, dtype: torch.dtype = torch.flo
         points, directions = geometry.rays(slice(first, first + step))
         blocks.append(_block(points.reshape(-1, 2), directions.reshape(-1, 2), grid).astype(kind))
     return scipy.sparse.vstack(blocks, format="csr") if len(blocks) > 1 else blocks[0]
+
+
+def _check(geometry: Geometry, grid: Grid) -> None:
+    if geometry.dimension != 2 or grid.dimension != 2:
+        raise ConfigError(
+            f"geometry is {geometry.dimension}-D and the grid {grid.dimension}-D; a system matrix is for 2-D scans: "
+            "use MatrixFree"
+        )
+    check_placement(geometry, grid)
 
 
 def _block(points: Tensor, directions: Tensor, grid: Grid) -> scipy.sparse.csr_matrix:
@@ -163,14 +171,19 @@ class SystemMatrix(LinearOperator):
         return self._product(y, self.transposed, self.forward_matrix).reshape(-1, *self.domain)
 
     def _product(self, x: Tensor, matrix: Tensor, transposed: Tensor) -> Tensor:
-        columns = x.flatten(1).to(matrix).T.contiguous()
-        return _Product.apply(columns, matrix, transposed).T.to(x)
+        # one column is summed in another order than several, and results must not depend on how samples are batched
+        columns = (x if len(x) > 1 else x.expand(2, *x.shape[1:])).flatten(1).to(matrix).T.contiguous()
+        return _Product.apply(columns, matrix, transposed).T[: len(x)].to(x)
 
 
 def system_matrix(
-    geometry: Geometry, grid: Grid, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
+    geometry: Geometry,
+    grid: Grid,
+    dtype: torch.dtype = torch.float32,
+    device: str | torch.device = "cpu",
+    folder: str | Path | None = None,
 ) -> SystemMatrix:
-    """Joseph projector of a two-dimensional scan; the last few are kept and given again.
+    """Joseph projector of a two-dimensional scan; the last few are kept in memory and given again.
 
     Parameters
     ----------
@@ -180,20 +193,30 @@ def system_matrix(
         Type of the stored entries.
     device
         Where products run.
+    folder
+        Keep the matrix on the disk, too, and read it from there (`MatrixFolder`); by default the folder that the
+        environment variable ``SCIDIFF_CT_MATRICES`` names, and none where it is not set.
 
     Returns
     -------
     SystemMatrix
         The operator. It needs about 8 bytes for each entry of a float32 matrix, twice: ``A`` and ``A^T``.
+
+    Raises
+    ------
+    ConfigError
+        If geometry and grid are not both two-dimensional, or a source lies inside the grid.
     """
-    points, directions = geometry.rays()
-    rays = np.concatenate([points.reshape(-1, 2).numpy(), directions.reshape(-1, 2).numpy()], 1)
-    told = repr((grid, geometry.shape, dtype, str(device))).encode()
-    key = hashlib.blake2b(told + rays.tobytes()).hexdigest()
+    _check(geometry, grid)
+    name = matrix_key(geometry, grid, dtype)
+    key = f"{name} {device}"
     if key in _cache:
         _cache.move_to_end(key)
         return _cache[key]
-    operator = SystemMatrix(joseph_matrix(geometry, grid, dtype), grid.shape, geometry.shape, dtype, device)
+    kept = MatrixFolder.named(folder)
+    build = partial(joseph_matrix, geometry, grid, dtype)
+    matrix = build() if kept is None else kept.get(name, build)
+    operator = SystemMatrix(matrix, grid.shape, geometry.shape, dtype, device)
     _cache[key] = operator
     while len(_cache) > 1 and (len(_cache) > _KEPT or sum(one.entries for one in _cache.values()) > _KEPT_ENTRIES):
         _cache.popitem(last=False)

@@ -18,6 +18,7 @@ from scidiff.spaces.linear import LinearOperator
 from ..geometry import Geometry
 from ..grid import Grid
 from .joseph import Entries, entries
+from .placement import check_placement
 
 __all__ = ["MatrixFree"]
 
@@ -35,12 +36,13 @@ class MatrixFree(LinearOperator):
     Raises
     ------
     ConfigError
-        If the dimensions differ.
+        If the dimensions differ, or a source lies inside the grid.
     """
 
     def __init__(self, geometry: Geometry, grid: Grid, chunk: int = 1 << 22) -> None:
         if geometry.dimension != grid.dimension:
             raise ConfigError(f"geometry is {geometry.dimension}-D and the grid {grid.dimension}-D; expected the same")
+        check_placement(geometry, grid)
         self.domain, self.range = grid.shape, geometry.shape
         self.geometry, self.grid, self.chunk = geometry, grid, chunk
 

@@ -59,7 +59,13 @@ def shepp_logan(extent: float = 200.0, density: float = 2 * MU_WATER) -> Phantom
 
 
 def shepp_logan_3d(extent: float = 200.0, density: float = 2 * MU_WATER) -> Phantom:
-    """Return the ellipses of `shepp_logan` as ellipsoids, as deep as the mean of their semi-axes."""
+    """Return the ellipses of `shepp_logan` as ellipsoids, as deep as the mean of their semi-axes.
+
+    Parameters
+    ----------
+    extent, density
+        As for `shepp_logan`.
+    """
     r = extent / 2
     bodies = tuple(
         Ellipsoid(density * rho, (x * r, y * r, 0.0), (a * r, b * r, 0.5 * (a + b) * r), math.radians(turn))
@@ -74,7 +80,7 @@ def water_disc(radius: float = 80.0, hu: float = 0.0) -> Phantom:
     Parameters
     ----------
     radius
-        mm.
+        Radius in mm.
     hu
         Its value.
     """
@@ -82,7 +88,13 @@ def water_disc(radius: float = 80.0, hu: float = 0.0) -> Phantom:
 
 
 def forbild_like(extent: float = 240.0) -> Phantom:
-    """Head with a skull of 5 mm, cut cavities, contrasts of 5 to 10 HU, and a pattern of fine holes."""
+    """Head with a skull of 5 mm, cut cavities, contrasts of 5 to 10 HU, and a pattern of fine holes.
+
+    Parameters
+    ----------
+    extent
+        Edge of the square that holds it, mm.
+    """
     r = extent / 240.0
     tissue, bone = from_hu(50.0), from_hu(800.0)
     low = MU_WATER * 0.01
@@ -105,7 +117,13 @@ def forbild_like(extent: float = 240.0) -> Phantom:
 
 
 def tooth_like(extent: float = 12.0) -> Phantom:
-    """Enamel, dentine, pulp and three cracks."""
+    """Enamel, dentine, pulp and three cracks.
+
+    Parameters
+    ----------
+    extent
+        Edge of the square that holds it, mm.
+    """
     r = extent / 12.0
     enamel, dentine = 0.30, 0.20
     bodies: list[Body] = [

@@ -96,7 +96,19 @@ def Ellipse(
     angle: float = 0.0,
     cuts: tuple[tuple[float, ...], ...] = (),
 ) -> Ellipsoid:
-    """Return the two-dimensional `Ellipsoid`."""
+    """Return the two-dimensional `Ellipsoid`.
+
+    Parameters
+    ----------
+    density
+        What it adds to the attenuation, 1/mm.
+    centre, axes
+        Centre and semi-axes, mm.
+    angle
+        Turn of the first axis against x, radians.
+    cuts
+        As for `Ellipsoid`.
+    """
     return Ellipsoid(density, centre, axes, angle, cuts)
 
 

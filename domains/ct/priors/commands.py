@@ -18,7 +18,7 @@ def train(
         Path | None, typer.Argument(help="Folder of volumes: NIfTI, npz, folders of TIFF files, DICOM series.")
     ] = None,
     data: Annotated[str | None, typer.Option(help="Name of a set of volumes instead: totalseg.")] = None,
-    steps: Annotated[int, typer.Option(help="Optimizer steps at most.", min=2)] = 14000,
+    steps: Annotated[int, typer.Option(help="Optimizer steps at most.", min=2)] = 22000,
     batch_size: Annotated[int, typer.Option(help="Crops per step and process.", min=2)] = 16,
     crop: Annotated[int, typer.Option(help="Edge of a crop, pixels.", min=8)] = 64,
     hold_out: Annotated[str, typer.Option(help="Volume to validate on, or a share of each volume's slices.")] = "0.12",

@@ -40,7 +40,7 @@ __all__ = [
 _LEVELS = 5
 _EDGES = (0.75, 1.0, 1.5)
 _COARSER = 1.3
-_SIZES = 0.2
+_SIZES = 0.25
 _SHARE_BESIDE = 0.5
 
 
@@ -257,7 +257,7 @@ class SliceSet:
     crop
         Edge of a crop, pixels.
     varied
-        Whether lines are drawn beside bodies, and the stated pixel is off by a factor of 20 %: bodies are of different
+        Whether lines are drawn beside bodies, and the stated pixel is off by a factor of 25 %: bodies are of different
         size.
     """
 

@@ -66,7 +66,7 @@ class Recipe:
         If a number is out of range.
     """
 
-    steps: int = 14000
+    steps: int = 22000
     batch_size: int = 16
     crop: int = 64
     hold_out: str | float = 0.12
@@ -105,6 +105,7 @@ class Recipe:
             checkpoint_every=500,
             validate_every=self.validate_every,
             threads=threads,
+            prefetch=2,
         )
 
 

@@ -7,7 +7,7 @@ several series, slices that are missing or come twice, a tilted gantry.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,17 @@ from scidiff.errors import DataError
 from ..grid import Grid
 from ..volume import HU, Volume
 from .packages import optional
+from .places import in_file
 
 __all__ = ["read_dicom", "stack"]
 
+_FIELDS = {
+    "Rows": 1, "Columns": 1, "PixelSpacing": 2, "ImageOrientationPatient": 6, "ImagePositionPatient": 3,
+    "ConvolutionKernel": 0, "RescaleSlope": 1, "RescaleIntercept": 1,
+}  # fmt: skip
+_OWN = ("ImagePositionPatient", "RescaleSlope", "RescaleIntercept")
+_OPTIONAL = ("ConvolutionKernel", "RescaleSlope", "RescaleIntercept")
+_BROKEN = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RuntimeError)
 _AIR = -1000.0
 _TILT = 0.01
 
@@ -57,22 +65,25 @@ def read_dicom(path: str | Path, series: str = "") -> Volume:
     for file in sorted(p for p in folder.iterdir() if p.is_file()):
         try:
             dataset = pydicom.dcmread(file)
+            uid = str(getattr(dataset, "SeriesInstanceUID", ""))
         except pydicom.errors.InvalidDicomError:
             skipped.append(file.name)
             continue
-        except (OSError, EOFError, ValueError, KeyError) as error:
+        except _BROKEN as error:
             raise DataError(f"cannot read {file}: {error}; the file is damaged or cut short") from error
         if "PixelData" not in dataset:
             raise DataError(f"{file} has no PixelData; the file is cut short, or holds no image")
         dataset.filename = file.name
-        found.setdefault(str(getattr(dataset, "SeriesInstanceUID", "")), []).append(dataset)
+        found.setdefault(uid, []).append(dataset)
+    _no_headless(folder, skipped, found)
     if not found:
         raise DataError(f"{path} holds no DICOM image ({len(skipped)} other files)")
     if series and series not in found:
         raise DataError(f"{path} holds no series '{series}'; it has {', '.join(found)}")
     if not series and len(found) > 1:
         raise DataError(f"{path} holds {len(found)} series; choose one: {', '.join(found)}")
-    return stack(found[series or next(iter(found))], {"skipped": skipped})
+    with in_file(path):
+        return stack(found[series or next(iter(found))], {"skipped": skipped})
 
 
 def stack(slices: Sequence[Any], facts: dict[str, Any] | None = None) -> Volume:
@@ -96,18 +107,19 @@ def stack(slices: Sequence[Any], facts: dict[str, Any] | None = None) -> Volume:
         If the slices do not form a volume.
     """
     first = slices[0]
-    for name in ("Rows", "Columns", "PixelSpacing", "ImageOrientationPatient", "ConvolutionKernel"):
+    for name in _FIELDS:
         for dataset in slices:
-            value, other = getattr(dataset, name, None), getattr(first, name, None)
-            if value is None and name != "ConvolutionKernel":
+            value, other = _field(dataset, name), _field(first, name)
+            if value is None and name not in _OPTIONAL:
                 raise DataError(f"{_name(dataset)} has no {name}; expected a CT image")
-            if not _same(value, other):
+            if name not in _OWN and not _same(value, other):
                 raise DataError(f"{_name(dataset)} has {name} {value}, {_name(first)} {other}; these are two series")
     orientation = np.array([float(v) for v in first.ImageOrientationPatient]).reshape(2, 3)
     normal = np.cross(*orientation)
     positions = np.array([[float(v) for v in dataset.ImagePositionPatient] for dataset in slices])
     order = np.argsort(positions @ normal, kind="stable")
-    distance, tilt = _distance(positions[order], normal, [_name(slices[i]) for i in order])
+    alone = getattr(first, "SpacingBetweenSlices", None)
+    distance, tilt = _distance(positions[order], normal, [_name(slices[i]) for i in order], alone)
     if tilt > _TILT:
         raise DataError(f"slices shift by {tilt:.3f} mm per mm: the gantry was tilted; resample the series first")
     values, padding = [], 0
@@ -121,6 +133,29 @@ def stack(slices: Sequence[Any], facts: dict[str, Any] | None = None) -> Volume:
     told = {"kvp": "KVP", "kernel": "ConvolutionKernel", "slice_thickness": "SliceThickness"}
     known |= {key: str(getattr(first, name, "")) for key, name in told.items()}
     return Volume(volume, Grid(tuple(volume.shape), (distance, rows, columns)), HU, known)
+
+
+def _field(dataset: Any, name: str) -> Any:
+    """A field of a slice, whose numbers have to be numbers, as many as it takes."""
+    try:
+        value = getattr(dataset, name, None)
+        if value is not None and _FIELDS[name]:
+            numbers = np.asarray(value, dtype=float).reshape(-1)
+            if len(numbers) != _FIELDS[name] or not np.isfinite(numbers).all():
+                raise ValueError(f"expected {_FIELDS[name]} finite numbers")
+    except _BROKEN as error:
+        raise DataError(f"{_name(dataset)}: {name} cannot be read ({error}); the file is damaged") from error
+    return value
+
+
+def _no_headless(folder: Path, skipped: Sequence[str], found: Mapping[str, Sequence[Any]]) -> None:
+    """Refuse a file without a DICOM header that is named like the slices: one of them lost its beginning."""
+    endings = {Path(one.filename).suffix.lower() for some in found.values() for one in some} - {""}
+    for name in skipped:
+        if Path(name).suffix.lower() in endings:
+            raise DataError(
+                f"{folder / name} is named like a slice and has no DICOM header; it is damaged or cut short"
+            )
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -141,10 +176,14 @@ def _name(dataset: Any) -> str:
     return str(getattr(dataset, "filename", "a slice"))
 
 
-def _distance(positions: np.ndarray, normal: np.ndarray, names: Sequence[str]) -> tuple[float, float]:
-    """Distance of slices, and how far they shift across it for each mm."""
+def _distance(
+    positions: np.ndarray, normal: np.ndarray, names: Sequence[str], alone: float | None
+) -> tuple[float, float]:
+    """Distance of slices, and how far they shift across it for each mm; one slice alone has to state it."""
+    if len(positions) == 1 and alone is not None and float(alone) > 0:
+        return float(alone), 0.0
     if len(positions) == 1:
-        raise DataError(f"the series has one slice ({names[0]}); expected at least two to know their distance")
+        raise DataError(f"the series has one slice ({names[0]}); expected at least two, or its SpacingBetweenSlices")
     steps = np.diff(positions @ normal)
     step = float(np.median(steps))
     for i, value in enumerate(steps):
@@ -162,7 +201,7 @@ def _hounsfield(dataset: Any) -> tuple[np.ndarray, int]:
     """Values of one slice in HU, and the number of padded pixels, which become air."""
     try:
         stored = np.asarray(dataset.pixel_array)
-    except (AttributeError, ValueError, KeyError, OSError, RuntimeError) as error:
+    except _BROKEN as error:
         syntax = getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", None)
         raise DataError(
             f"{_name(dataset)}: pixels cannot be decoded ({error}); the file is cut short, or its syntax "

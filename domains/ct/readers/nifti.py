@@ -29,6 +29,7 @@ from scidiff.io.provenance import provenance
 
 from ..grid import Grid
 from ..volume import HU, Volume
+from .places import in_file
 
 __all__ = ["read_nifti", "write_nifti"]
 
@@ -68,6 +69,8 @@ def read_nifti(path: str | Path, unit: str = HU) -> Volume:
     if kind not in _TYPES or not 2 <= dim[0] <= 7 or any(n != 1 for n in dim[4 : dim[0] + 1]):
         raise DataError(f"{path} has type {kind} and dimensions {dim[1 : dim[0] + 1]}; expected one volume of numbers")
     shape = tuple(reversed(dim[1 : min(dim[0], 3) + 1]))
+    if min(shape) < 1 or not _HEADER <= offset < len(raw):
+        raise DataError(f"{path} has dimensions {shape} and vox_offset {offset:g}; expected a volume behind the header")
     kind_of = np.dtype(order + _TYPES[kind])
     count, begin = math.prod(shape), int(offset)
     if begin + count * kind_of.itemsize > len(raw):
@@ -79,7 +82,8 @@ def read_nifti(path: str | Path, unit: str = HU) -> Volume:
     scale = {1: 1000.0, 2: 1.0, 3: 1e-3}.get(raw[123] & 7, 1.0)
     voxel = tuple(abs(pixdim[i]) * scale for i in range(len(shape), 0, -1))
     facts = {"file": Path(path).name, "affine": _affine(raw, order, pixdim)}
-    return Volume(torch.from_numpy(values), Grid(shape, voxel), unit, facts)
+    with in_file(path, voxel="pixdim", values="the voxels"):
+        return Volume(torch.from_numpy(values), Grid(shape, voxel), unit, facts)
 
 
 def _bytes(path: Path) -> bytes:
@@ -140,7 +144,8 @@ def write_nifti(path: str | Path, volume: Volume, facts: Mapping[str, Any] | Non
         raise DataError(f"{path} ends with neither .nii nor .nii.gz; choose one of them")
     values = volume.values.reshape((1,) * (3 - volume.values.ndim) + tuple(volume.values.shape)).numpy()
     voxel = (1.0,) * (3 - volume.grid.dimension) + volume.grid.lengths
-    text = json.dumps(provenance(unit=volume.unit, **dict(volume.facts), **(facts or {})), default=str).encode()
+    about = provenance(**{**volume.facts, **(facts or {}), "unit": volume.unit})
+    text = json.dumps(about, default=str).encode()
     size = -(-(len(text) + 8) // 16) * 16
     header = bytearray(_HEADER)
     struct.pack_into("<i", header, 0, _HEADER)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,13 @@ from ..geometry import Cone, Fan, Geometry, Parallel
 from ..grid import Grid
 from ..scan import Scan
 from ..volume import Volume
+from .places import in_file
 
-__all__ = ["read_scan", "read_volume", "write_scan", "write_volume"]
+__all__ = ["read_npz", "read_volume", "write_scan", "write_volume"]
 
+_BROKEN = (
+    OSError, ValueError, TypeError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error, struct.error,
+)  # fmt: skip
 _KINDS: dict[str, type[Parallel] | type[Fan] | type[Cone]] = {"parallel": Parallel, "fan": Fan, "cone": Cone}
 _FIELDS = ("columns", "pitch", "centre", "source_axis", "source_detector", "rows", "row_pitch", "row_centre")
 
@@ -55,7 +61,7 @@ def write_scan(path: str | Path, scan: Scan) -> None:
     )
 
 
-def read_scan(path: str | Path) -> Scan:
+def read_npz(path: str | Path) -> Scan:
     """Read what `write_scan` wrote, or arrays ``projections``, ``weights``, ``angles`` with such a text ``about``.
 
     Parameters
@@ -88,7 +94,8 @@ def read_scan(path: str | Path) -> Scan:
     used = weights > 0
     sd = torch.where(used, weights, 1.0).rsqrt()
     facts = {**about.get("facts", {}), "file": Path(path).name}
-    scan = Scan.from_projections(arrays["projections"], geometry, sd=sd, facts=facts)
+    with in_file(path):
+        scan = Scan.from_projections(arrays["projections"], geometry, sd=sd, facts=facts)
     return Scan(scan.projections, torch.where(used, weights, 0.0), geometry, scan.findings, scan.facts)
 
 
@@ -104,7 +111,7 @@ def write_volume(path: str | Path, volume: Volume, facts: Mapping[str, Any] | No
     facts
         What else the text should say.
     """
-    about = provenance(unit=volume.unit, voxel_mm=volume.grid.lengths, **dict(volume.facts), **(facts or {}))
+    about = provenance(**{**volume.facts, **(facts or {}), "unit": volume.unit, "voxel_mm": volume.grid.lengths})
     _write(path, about, values=volume.values.float().numpy())
 
 
@@ -125,7 +132,11 @@ def read_volume(path: str | Path) -> Volume:
     values = torch.from_numpy(arrays["values"])
     if "voxel_mm" not in about:
         raise DataError(f"{path} does not state voxel_mm; expected the edge of a voxel in mm")
-    return Volume(values, Grid(tuple(values.shape), tuple(about["voxel_mm"])), about.get("unit", ""), about)
+    lengths = about["voxel_mm"]
+    if not isinstance(lengths, list) or not all(isinstance(h, int | float) for h in lengths):
+        raise DataError(f"{path}: voxel_mm is {lengths}; expected a list of lengths in mm")
+    with in_file(path, voxel="voxel_mm"):
+        return Volume(values, Grid(tuple(values.shape), tuple(lengths)), str(about.get("unit", "")), about)
 
 
 def _write(path: str | Path, about: dict[str, Any], **arrays: np.ndarray) -> None:
@@ -143,8 +154,10 @@ def _read(path: str | Path, names: tuple[str, ...]) -> tuple[dict[str, np.ndarra
             if missing:
                 raise DataError(f"{path} lacks {missing}; it holds {sorted(file)}")
             about = json.loads(str(file["about"]))
+            if not isinstance(about, dict):
+                raise DataError(f"{path}: about is {about!r}; expected a JSON object")
             return {name: np.asarray(file[name], dtype=np.float64) for name in names}, about
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except _BROKEN as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"cannot read {path}: {error}; expected a whole .npz file") from error

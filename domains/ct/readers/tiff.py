@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import re
+import struct
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,8 +22,11 @@ from scidiff.io.provenance import provenance
 from ..grid import Grid
 from ..volume import PER_MM, Volume
 from .packages import optional
+from .places import in_file
 
-__all__ = ["read_tiff", "write_tiff"]
+__all__ = ["grey_pages", "read_tiff", "write_tiff"]
+
+_BROKEN = (OSError, ValueError, IndexError, KeyError, TypeError, RuntimeError, MemoryError, struct.error, zlib.error)
 
 
 def read_tiff(path: str | Path, voxel: float, unit: str = PER_MM, slope: float = 1.0, intercept: float = 0.0) -> Volume:
@@ -49,24 +55,70 @@ def read_tiff(path: str | Path, voxel: float, unit: str = PER_MM, slope: float =
     DataError
         If a file cannot be read, or the pages differ in shape.
     """
-    tifffile = optional("tifffile", "tifffile", "reading TIFF")
+    optional("tifffile", "tifffile", "reading TIFF")
     source = Path(path)
     files = [source] if source.is_file() else sorted(source.glob("*.tif*"), key=_natural)
     if not files:
         raise DataError(f"{path} is neither a TIFF file nor a folder with some")
     pages = []
     for file in files:
-        try:
-            pages.append(np.asarray(tifffile.imread(file)))
-        except (OSError, ValueError, tifffile.TiffFileError) as error:
-            raise DataError(f"cannot read {file}: {error}; the file is damaged or no TIFF") from error
+        pages.append(grey_pages(file))
         if pages[-1].shape != pages[0].shape or pages[-1].ndim not in (2, 3):
             raise DataError(
                 f"{file} has shape {pages[-1].shape}, {files[0]} {pages[0].shape}; expected grey images alike"
             )
     stored = pages[0] if len(pages) == 1 else np.concatenate([np.atleast_3d(p.T).T for p in pages])
     values = torch.from_numpy(stored.astype(np.float32) * np.float32(slope) + np.float32(intercept))
-    return Volume(values, Grid(tuple(values.shape), voxel), unit, {"file": source.name, "files": len(files)})
+    with in_file(path):
+        return Volume(values, Grid(tuple(values.shape), voxel), unit, {"file": source.name, "files": len(files)})
+
+
+def grey_pages(path: str | Path) -> np.ndarray:
+    """Stored numbers of one file, ``(rows, columns)`` or ``(pages, rows, columns)``.
+
+    tifffile reads what is left of a file that was cut short and notes the rest in its log; here that is an error.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    MissingPackageError
+        If tifffile is not installed.
+    DataError
+        If the file is damaged, cut short, no TIFF, or has colours.
+    """
+    tifffile = optional("tifffile", "tifffile", "reading TIFF")
+    complaints = _Complaints()
+    logger = logging.getLogger("tifffile")
+    logger.addHandler(complaints)
+    try:
+        with tifffile.TiffFile(path) as file:
+            samples = file.pages[0].samplesperpixel
+            values = np.asarray(file.asarray())
+    except (*_BROKEN, tifffile.TiffFileError) as error:
+        raise DataError(f"cannot read {path}: {error}; the file is damaged, cut short or no TIFF") from error
+    finally:
+        logger.removeHandler(complaints)
+    if complaints.said:
+        raise DataError(f"cannot read {path}: {complaints.said[0]}; the file is damaged or cut short: copy it again")
+    if samples != 1:
+        raise DataError(f"{path} has {samples} samples for each pixel; expected grey images: choose one channel")
+    return values
+
+
+class _Complaints(logging.Handler):
+    """What a logger calls an error."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the message."""
+        self.said.append(record.getMessage())
 
 
 def write_tiff(path: str | Path, volume: Volume, facts: Mapping[str, Any] | None = None) -> None:
@@ -82,9 +134,8 @@ def write_tiff(path: str | Path, volume: Volume, facts: Mapping[str, Any] | None
         What else the description should say.
     """
     tifffile = optional("tifffile", "tifffile", "writing TIFF")
-    text = json.dumps(
-        provenance(unit=volume.unit, voxel_mm=volume.grid.lengths, **dict(volume.facts), **(facts or {})), default=str
-    )
+    about = {**volume.facts, **(facts or {}), "unit": volume.unit, "voxel_mm": volume.grid.lengths}
+    text = json.dumps(provenance(**about), default=str)
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, volume.values.float().numpy(), photometric="minisblack", description=text, metadata=None)
     with atomic_write(path, "wb") as file:

@@ -9,18 +9,22 @@ from typing import Any
 from scidiff.errors import DataError
 
 from ..volume import Volume
+from .dicom_series import write_dicom
 from .nifti import write_nifti
 from .npz import write_volume
 from .tiff import write_tiff
+from .zarr_volume import write_zarr
 
 __all__ = ["save_volume", "writer_for"]
 
 _WRITERS: dict[str, Callable[..., None]] = {
+    ".dicom": write_dicom,
     ".nii": write_nifti,
     ".nii.gz": write_nifti,
     ".npz": write_volume,
     ".tif": write_tiff,
     ".tiff": write_tiff,
+    ".zarr": write_zarr,
 }
 
 
@@ -40,7 +44,9 @@ def writer_for(path: str | Path) -> Callable[..., None]:
     for ending in sorted(_WRITERS, key=len, reverse=True):
         if str(path).endswith(ending):
             return _WRITERS[ending]
-    raise DataError(f"{path} has an ending that is not known; expected one of {', '.join(_WRITERS)}")
+    raise DataError(
+        f"{path} has an ending that is not known; expected one of {', '.join(_WRITERS)} (.dicom and .zarr are folders)"
+    )
 
 
 def save_volume(path: str | Path, volume: Volume, facts: Mapping[str, Any] | None = None) -> None:
@@ -49,7 +55,8 @@ def save_volume(path: str | Path, volume: Volume, facts: Mapping[str, Any] | Non
     Parameters
     ----------
     path
-        Name ending with ``.npz``, ``.tif``, ``.nii`` or ``.nii.gz``.
+        Name ending with ``.npz``, ``.tif``, ``.nii``, ``.nii.gz``, ``.dicom`` (a folder with one file for each
+        slice) or ``.zarr``.
     volume
         Image or stack.
     facts

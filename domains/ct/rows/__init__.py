@@ -5,7 +5,9 @@ from __future__ import annotations
 from .calibration import calibration_rows
 from .classical import classical_rows
 from .dm4ct import dm4ct_rows
+from .evidence import evidence_rows
 from .memory import memory_rows
+from .methods import method_rows
 from .operators import operator_rows
 from .priors import prior_rows
 from .siemens import siemens_rows
@@ -17,7 +19,9 @@ __all__ = [
     "calibration_rows",
     "classical_rows",
     "dm4ct_rows",
+    "evidence_rows",
     "memory_rows",
+    "method_rows",
     "operator_rows",
     "prior_rows",
     "siemens_rows",

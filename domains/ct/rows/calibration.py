@@ -64,7 +64,15 @@ def known_scan(prior: Prior, truth: Tensor, grid: Grid, views: int, sd: float, s
 
 
 def calibration_rows(fast: bool, seed: int) -> Iterator[Row]:
-    """Measure the default against the closed forms, and show what the others miss."""
+    """Measure the default against the closed forms, and show what the others miss.
+
+    Parameters
+    ----------
+    fast
+        Whether the short protocol is run.
+    seed
+        Seed of every draw.
+    """
     yield from _gaussian("posterior", 40 if fast else 300, 20, seed)
     if fast:
         return

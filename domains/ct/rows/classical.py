@@ -27,7 +27,15 @@ def _tv(scan: Scan, grid: Grid, weight: float, start: Reconstruction | None) -> 
 
 
 def classical_rows(fast: bool, seed: int) -> Iterator[Row]:
-    """Measure every method with its weight from the noise, and TV with the oracle's."""
+    """Measure every method with its weight from the noise, and TV with the oracle's.
+
+    Parameters
+    ----------
+    fast
+        Whether the short protocol is run.
+    seed
+        Seed of every draw.
+    """
     size, photons = (64, 4e3) if fast else (128, 2e4)
     phantoms = (disc_with_holes(seed),) if fast else (disc_with_holes(seed), random_ellipses(seed))
     for phantom in phantoms:

@@ -29,7 +29,13 @@ __all__ = ["operator_rows"]
 
 
 def operator_rows(seed: int) -> Iterator[Row]:
-    """Measure projectors."""
+    """Measure projectors.
+
+    Parameters
+    ----------
+    seed
+        Seed of every draw.
+    """
     grid = Grid.square(96, 2.0)
     parallel = Parallel(even_angles(30), 144, 2 / 96, 70.3)
     fan = Fan(even_angles(40, 2 * math.pi), 144, 0.04, 70.3, source_axis=6.0, source_detector=12.0)

@@ -40,7 +40,15 @@ _WEIGHTS = (0.35, 0.5, 0.7, 1.0, 1.4)
 
 
 def prior_rows(fast: bool, seed: int) -> Iterator[Row]:
-    """Measure exactness and denoising."""
+    """Measure exactness and denoising.
+
+    Parameters
+    ----------
+    fast
+        Whether the short protocol is run.
+    seed
+        Seed of every draw.
+    """
     yield from _exact(seed)
     for images, grid, where in _images(fast):
         for level in _LEVELS[1:4:2] if fast else _LEVELS:

@@ -58,7 +58,13 @@ def _fastest(run: Callable[[], object], repeats: int) -> float:
 
 
 def speed_rows(seed: int) -> Iterator[Row]:
-    """Measure the forward-and-back pair and the forward product."""
+    """Measure the forward-and-back pair and the forward product.
+
+    Parameters
+    ----------
+    seed
+        Seed of every draw.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

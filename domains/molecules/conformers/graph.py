@@ -95,9 +95,9 @@ class Graphs:
     Parameters
     ----------
     atoms
-        uint8, shape ``(count, size, 3)``.
+        Bytes, shape ``(count, size, 3)``.
     pairs
-        uint8, shape ``(count, size, size, 3)``.
+        Bytes, shape ``(count, size, size, 3)``.
     sizes
         Number of heavy atoms, int64, shape ``(count,)``.
     """

@@ -103,6 +103,12 @@ class ConformerSamples(Samples):
 
         return write(self, Path(path))
 
+    def _repr_html_(self) -> str:
+        """Card for notebooks."""
+        from ..display import conformers_card
+
+        return conformers_card(self)
+
 
 @dataclass(frozen=True)
 class ConformerModel:

@@ -35,7 +35,7 @@ class CoverageReport:
     kl, kl_plug_in
         KL(q || u) in nats: corrected for bias, and as the frequencies give it.
     chi2
-        chi2(q || u), without bias.
+        Value of chi2(q || u), without bias.
     tv, tv_plug_in
         TV(q, u): bounds (the value estimates a lower bound), and as the frequencies give it.
     unseen_mass

@@ -73,7 +73,7 @@ def activations(smiles: Sequence[str], *, batch: int = BATCH, threads: int | Non
     Returns
     -------
     values
-        float32, shape ``(len(smiles), 512)``.
+        Tensor of float32, shape ``(len(smiles), 512)``.
 
     Raises
     ------

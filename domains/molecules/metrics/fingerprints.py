@@ -34,7 +34,7 @@ def nearest_similarity(packed: np.ndarray, reference: np.ndarray) -> np.ndarray:
     Returns
     -------
     nearest
-        float64, shape ``(n,)``.
+        Values in [0, 1], float64, shape ``(n,)``.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def nearest_other(packed: np.ndarray) -> np.ndarray:
     Returns
     -------
     nearest
-        float64, shape ``(n,)``; 0 in a set of one.
+        Values in [0, 1], float64, shape ``(n,)``; 0 in a set of one.
     """
     nearest = torch.zeros(len(packed))
     for rows, columns, block in _blocks(packed, packed):

@@ -129,7 +129,7 @@ class MoleculeSet:
         Returns
         -------
         passes
-            bool, shape ``(n,)``.
+            One bool each, shape ``(n,)``.
         """
         return np.array(self._map(partial(passes_moses, rules=rules)), dtype=bool)[self.index]
 

@@ -49,7 +49,7 @@ def morgan(smiles: list[str], radius: int = 2, bits: int = 1024, workers: int = 
     Returns
     -------
     packed
-        uint8, shape ``(len(smiles), bits / 8)``.
+        Bytes, shape ``(len(smiles), bits / 8)``.
     """
     rows = parallel_map(partial(_packed, radius=radius, bits=bits), smiles, workers)
     return np.array(rows, dtype=np.uint8).reshape(len(smiles), bits // 8)

@@ -121,6 +121,12 @@ class Report:
             "training_set": train,
         }
 
+    def _repr_html_(self) -> str:
+        """Card for notebooks."""
+        from scidiff.io.html import report_card
+
+        return report_card(f"molecules against {self.split}", self.as_json())
+
     def to_json(self) -> str:
         """Return the report as JSON text."""
         return json.dumps(self.as_json(), indent=2, allow_nan=False)

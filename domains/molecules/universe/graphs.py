@@ -60,7 +60,7 @@ def pairs(atoms: int) -> list[tuple[int, int]]:
     Returns
     -------
     pairs
-        n(n-1)/2 index pairs.
+        All n(n-1)/2 index pairs.
     """
     return sorted(combinations(range(atoms), 2), key=lambda pair: (pair[1], pair[0]))
 

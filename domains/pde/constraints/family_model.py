@@ -102,6 +102,12 @@ class FamilySamples(Samples):
         """All fields, shape ``(count, points, frames)``."""
         return np.stack(self.items)
 
+    def _repr_html_(self) -> str:
+        """Card for notebooks."""
+        from ..display import families_card
+
+        return families_card(self)
+
     def save(self, path: str | Path) -> Path:
         """Write fields, seed and certificates to an ``.npz`` file."""
         path = Path(path)

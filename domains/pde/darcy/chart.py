@@ -93,7 +93,7 @@ class PairProcess(GaussianProcess):
 
     Parameters
     ----------
-    space, schedule, weight
+    weight, space, schedule
         As for `GaussianProcess`.
     exponents, inverse_lengths
         ``alpha`` and ``tau`` of the noise of medium and head.

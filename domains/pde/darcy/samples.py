@@ -63,6 +63,12 @@ class DarcySamples(Samples):
         index = np.arange(len(self))[np.asarray(rows, dtype=None if len(rows) else np.int64)]
         return replace(chosen, raw=self.raw[index])
 
+    def _repr_html_(self) -> str:
+        """Card for notebooks."""
+        from ..display import pairs_card
+
+        return pairs_card(self)
+
     def save(self, path: str | Path) -> Path:
         """Write pairs and certificates to an ``.npz`` file, or a picture of the first pairs to a ``.png``.
 

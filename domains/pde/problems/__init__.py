@@ -44,7 +44,7 @@ def problem(name: str, **settings: Any) -> Problem:
     ----------
     name
         One of `NAMES`.
-    settings
+    **settings
         Parameters of its class, e.g. ``size=64``.
 
     Raises
@@ -53,6 +53,14 @@ def problem(name: str, **settings: Any) -> Problem:
         If there is no such problem.
     ConfigError
         If a setting is unknown to it.
+
+    Examples
+    --------
+    >>> from scidiff.domains import pde
+    >>> poisson = pde.problem("poisson", size=16)
+    >>> state = poisson.truth(seed=0, count=2)
+    >>> sorted(state)
+    ['f', 'u']
     """
     if name not in NAMES:
         raise UnknownNameError("problem", name, NAMES)

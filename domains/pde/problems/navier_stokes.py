@@ -182,12 +182,14 @@ class Kolmogorov(NavierStokes):
 
     Parameters
     ----------
-    size, frames, duration, substeps
+    size, frames, duration
         As for `NavierStokes`.
     viscosity
         ``1 / Re``.
     amplitude
         Amplitude of the force.
+    substeps
+        As for `NavierStokes`.
     """
 
     duration: float = 0.5

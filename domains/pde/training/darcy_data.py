@@ -55,10 +55,12 @@ def pair_set(
     ----------
     count
         Number of pairs.
-    seed, first
-        Seed of the draw, and number of the first sample: other numbers are other draws.
+    seed
+        Seed of the draw.
     size
         Cells along an axis.
+    first
+        Number of the first sample: other numbers are other draws.
     path
         Where the pairs are kept, an ``.npz`` file; by default they are not.
     progress

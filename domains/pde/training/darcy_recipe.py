@@ -62,12 +62,14 @@ def train_darcy(
         Folder of the run: pairs, checkpoint, log, and at the end the model file with its card.
     pairs
         Pairs to learn from, each in eight positions.
-    steps, batch_size, learning_rate, seed, precision, threads
+    steps, batch_size
         See `scidiff.train.TrainConfig`; a batch is for one process.
     width
         Channels of the finest level of the network, a multiple of 8.
     size
         Cells along an axis, a multiple of 8.
+    learning_rate, seed, precision, threads
+        See `scidiff.train.TrainConfig`; a batch is for one process.
     devices, max_seconds
         See `scidiff.train.train`.
     progress

@@ -35,7 +35,7 @@ def tune_task(train: FlowSet, valid: FlowSet, law: FlowLaw, start: str | Path, *
         Flows in the unit of the solver, and their law.
     start
         Model file, or name of a bundled model.
-    settings
+    **settings
         Members of `FlowTuneTask`.
     """
     path = bundled().get(str(start), Path(start))

@@ -59,7 +59,7 @@ def frozen_mask(start: Chains, ranges: str) -> Tensor:
     Returns
     -------
     Tensor
-        bool, shape ``(length,)``.
+        Mask, shape ``(length,)``.
 
     Raises
     ------

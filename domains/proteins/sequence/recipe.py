@@ -67,10 +67,12 @@ def train(
 
     Parameters
     ----------
-    out, folder, steps, batch_size, learning_rate, seed, precision, threads, max_seconds
+    out, folder, steps, batch_size, learning_rate
         As of `torsion.recipe.train`.
     config
         Size of the network.
+    seed, precision, threads, max_seconds
+        As of `torsion.recipe.train`.
 
     Raises
     ------

@@ -38,7 +38,7 @@ def found_plan(ca: Tensor, torsions: Tensor) -> Plan:
     ca
         Å, shape ``(length, 3)``.
     torsions
-        phi and psi, shape ``(length, 2)``.
+        Angles phi and psi, shape ``(length, 2)``.
 
     Returns
     -------

@@ -78,6 +78,13 @@ def load(model: str | Path = "chains", *, device: str = "cpu") -> BackboneModel:
         If the file is damaged or holds another kind of model.
     ConfigError
         If the device cannot be used.
+
+    Examples
+    --------
+    >>> from scidiff.domains import proteins
+    >>> model = proteins.load("chains")
+    >>> model.name
+    'chains'
     """
     return load_as(model, _MODELS, device)
 
@@ -87,10 +94,12 @@ def load_as(model: str | Path, classes: Mapping[str, str], device: str = "cpu") 
 
     Parameters
     ----------
-    model, device
+    model
         See `load`.
     classes
         Class of each domain that a card may name, ``"module:name"``; it has ``of_card`` and ``network``.
+    device
+        See `load`.
     """
     known = bundled()
     path = known.get(str(model), Path(model))

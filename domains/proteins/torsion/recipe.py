@@ -108,10 +108,12 @@ def train(
         Folder of the run: checkpoint, log, and at the end the model file with its card.
     folder
         Structure files to train on; the published chains by default.
-    steps, batch_size, learning_rate, seed, precision, threads
+    steps, batch_size, learning_rate
         See `scidiff.train.TrainConfig`.
     config
         Size of the network.
+    seed, precision, threads
+        See `scidiff.train.TrainConfig`.
     max_seconds
         See `scidiff.train.train`.
 

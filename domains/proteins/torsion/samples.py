@@ -77,10 +77,10 @@ class BackboneSamples(Samples):
         return view(self.chains, columns)
 
     def _repr_html_(self) -> str:
-        """Ribbons of the first chains, for notebooks."""
-        from ..view import picture_html
+        """Card for notebooks: ribbons of the first chains, and the gates of all; `view` turns them."""
+        from ..display import backbones_card
 
-        return picture_html(self.chains)
+        return backbones_card(self)
 
 
 def build_samples(drawn: Sequence[Drawn], noise: Noise, steps: int, facts: Mapping[str, Any]) -> BackboneSamples:

@@ -77,7 +77,7 @@ def fixed_torsions(group: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        bool, shape ``(batch, length, 2)``: phi where the residue before is in the same body, psi where the next is.
+        Mask, shape ``(batch, length, 2)``: phi where the residue before is in the same body, psi where the next is.
     """
     joined = (group[:, 1:] == group[:, :-1]) & (group[:, 1:] > 0)
     none = torch.zeros_like(joined[:, :1])

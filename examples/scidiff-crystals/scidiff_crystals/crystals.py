@@ -1,118 +1,98 @@
-"""A small science, whole: data, network, model, validity.
+"""The matter: a pair energy, its crystals at a temperature, and what a cell of atoms is.
 
 A cell is a cube of edge 1 with four A and four B atoms, repeated without end: eight points of the torus of fractional
-coordinates, here as angles ``2 pi u``. A atoms form a face-centred lattice, and B atoms the same lattice moved by
+coordinates, here as angles ``x = 2 pi u``. With image vectors ``n``, cores ``c`` and charges of opposite sign
 
-    (1/2, 1/2, 1/2)   rock salt: six B neighbours at .500            (1/4, 1/4, 1/4)   zinc blende: four at .433
+    U(x) = sum over pairs and images of  (c / r)^12 +- 3 exp(-r / l) / r,      r = |u_i - u_j + n|,  l = 0.3
 
-Data are both, with thermal displacements, at any place of the cell, atoms in any order. The network sees only
-differences of angles, and atoms of one kind alike: it commutes with translations and with exchanges by construction.
+has three crystals: A on a face-centred lattice, and B on the same lattice moved along the diagonal by 1/2 (rock salt,
+Fm-3m), 1/4 or 3/4 (zinc blende and its mirror image, F-43m). Data are harmonic crystals: with ``H`` the Hessian of
+``U``, displacements have the covariance ``kT H^+``, so that ``d.H d / 2`` is ``kT / 2`` times a chi-squared of 21.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
-from pathlib import Path
-from typing import Any
+from itertools import permutations, product
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from scidiff.io.checkpoint import load_into, load_model
-from scidiff.process import GeodesicFlow, Kind
 from scidiff.random import Noise
-from scidiff.sample import Grid, Retracted, run, uniform_grid
 from scidiff.spaces import Power, Torus
-from scidiff.train import DiagonalTask, TrainConfig, diagonal_denoiser
-from scidiff.train import train as run_training
 
-__all__ = ["PHASES", "SPACE", "CrystalModel", "Network", "draw_cells", "load", "train", "validate"]
+__all__ = ["KT", "PHASES", "SPACE", "Certificate", "align", "certify", "draw_cells", "energy"]
 
 SPACE = Power(Torus(3), (8,))
-FLOW = GeodesicFlow(SPACE)
-PHASES = {"rock salt": (1 / 2, 6, 0.5), "zinc blende": (1 / 4, 4, math.sqrt(3) / 4)}
-"""Shift of B along the diagonal, number of neighbours and their distance, by name."""
+KT, WARM, APART = 0.01, 0.234, 0.05
+"""Temperature; excess energy that one crystal in a thousand has, ``kT / 2`` chi^2_21; displacement, cell edges."""
+PHASES = {"rock salt": 1 / 2, "zinc blende": 1 / 4, "zinc blende, mirrored": 3 / 4}
 _FCC = torch.tensor([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]], dtype=torch.float64)
-_KINDS = torch.tensor([0.0] * 4 + [1.0] * 4)
-_WAVES = torch.tensor([k for k in product((-2, -1, 0, 1, 2), repeat=3) if 0 < sum(map(abs, k)) <= 3])
-_WEIGHTS = Path(__file__).parent / "weights" / "crystals.safetensors"
+_CRYSTALS = SPACE.project(2 * math.pi * torch.stack([torch.cat([_FCC, _FCC + shift]) for shift in PHASES.values()]))
+_IMAGES = torch.tensor(list(product((-1, 0, 1), repeat=3)), dtype=torch.float64)
+_ORDERS = torch.tensor(list(permutations(range(4))))
+_I, _J = torch.triu_indices(8, 8, 1)
+_LIKE = ((_I < 4) == (_J < 4))[:, None]
 
 
-def draw_cells(count: int, seed: int, *, displacement: float = 0.015) -> Tensor:
-    """Cells of both phases, shape ``(count, 8, 3)``, angles; `displacement` is a standard deviation in cell edges."""
+def distances(x: Tensor) -> Tensor:
+    """Distances of all pairs and their images, cell edges, shape ``(..., 28, 27)``."""
+    return (SPACE.log(x[..., _J, :], x[..., _I, :])[..., None, :] / (2 * math.pi) + _IMAGES).norm(dim=-1)
+
+
+def energy(x: Tensor, *, reach: float = 0.95) -> Tensor:
+    """Energy ``U`` of cells ``(..., 8, 3)``; it ends smoothly at `reach`."""
+    r = distances(x)
+    pair = (torch.where(_LIKE, 0.6, 0.4) / r) ** 12 + torch.where(_LIKE, 3.0, -3.0) * torch.exp(-r / 0.3) / r
+    return torch.where(r < reach, (1 - (r / reach) ** 2) ** 2 * pair, 0.0).sum((-1, -2))
+
+
+def thermal_modes(x: Tensor) -> Tensor:
+    """Root of ``H^+`` at a crystal, shape ``(24, 21)``: all modes but the three translations."""
+    value, mode = torch.linalg.eigh(torch.func.hessian(energy)(x).reshape(24, 24))
+    return mode[:, 3:] / value[3:].sqrt()
+
+
+def draw_cells(count: int, seed: int) -> Tensor:
+    """Crystals at ``KT``, half of them rock salt, anywhere in the cell; angles, shape ``(count, 8, 3)``."""
     noise = Noise.range(seed, count)
-    shift = torch.where(noise.uniform((1, 1), step=0, stream="phase") < 0.5, 1 / 2, 1 / 4)
-    cells = torch.cat([_FCC.expand(count, 4, 3), _FCC + shift], dim=1)
-    cells = cells + noise.uniform((1, 3), step=0, stream="place")
-    cells = cells + displacement * noise.normal((8, 3), step=0, stream="heat")
-    return SPACE.project(2 * math.pi * cells)
+    phase = (4 * noise.uniform((), step=0, stream="phase")).long().sub(1).clamp_min(0)
+    modes = torch.stack([thermal_modes(x) for x in _CRYSTALS])[phase]
+    heat = math.sqrt(KT) * (modes @ noise.normal((21, 1), step=0, stream="heat")).reshape(count, 8, 3)
+    return SPACE.project(_CRYSTALS[phase] + heat + 2 * math.pi * noise.uniform((1, 3), step=0, stream="place"))
 
 
-class Network(nn.Module):
-    """Velocity of every atom: two rounds of messages over all pairs, made of waves of their differences."""
-
-    def __init__(self, width: int = 48) -> None:
-        super().__init__()
-        pair = len(_WAVES) * 2 + 4
-        self.first = nn.Sequential(nn.Linear(pair, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
-        self.second = nn.Sequential(nn.Linear(3 * width + pair, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
-        self.out = nn.Linear(2 * width, 3)
-
-    def forward(self, x: Tensor, t: Tensor, s: Tensor, condition: Any = None) -> Tensor:
-        """Velocities, shape ``(batch, 8, 3)``; the time is one for a sample."""
-        x = x.to(self.out.weight.dtype)
-        phase = (x[:, :, None] - x[:, None]) @ _WAVES.to(x).T
-        time = torch.as_tensor(t).to(x).reshape(len(x), -1)[:, 0].reshape(-1, 1, 1, 1).expand(-1, 8, 8, 1)
-        kinds = torch.stack(torch.meshgrid(_KINDS, _KINDS, indexing="ij"), -1).to(x).expand(len(x), 8, 8, 2)
-        pairs = torch.cat([phase.cos(), phase.sin(), time, kinds, 1 - time], dim=-1)
-        messages = self.first(pairs)
-        nodes = messages.mean(2)
-        both = [nodes[:, :, None].expand_as(messages), nodes[:, None].expand_as(messages)]
-        return self.out(torch.cat([nodes, self.second(torch.cat([messages, *both, pairs], -1)).mean(2)], -1))
+def align(x: Tensor, to: Tensor, *, rounds: int = 3) -> Tensor:
+    """Exchange like atoms of ``x`` and move all, in turn, each time to the least sum of squares to `to`."""
+    for _ in range(rounds):
+        kinds = [SPACE.log(x[:, k : k + 4, None], to[:, None, k : k + 4]).square().sum(-1) for k in (0, 4)]
+        cost = torch.stack(kinds, 1)[:, :, _ORDERS, torch.arange(4)].sum(-1)
+        order = _ORDERS[cost.argmin(-1)] + torch.tensor([[0], [4]])
+        x = x.gather(1, order.reshape(-1, 8, 1).expand(-1, -1, 3))
+        x = SPACE.project(x + SPACE.log(x, to).mean(1, keepdim=True))
+    return x
 
 
 @dataclass(frozen=True)
-class CrystalModel:
-    """A trained network: `sample` is all that a domain has to give."""
+class Certificate:
+    """What holds for each cell: nearest phase, displacement from it, energy above it, shortest distance."""
 
-    network: Network
-    card: Mapping[str, Any]
+    phase: list[str]
+    displacement: Tensor
+    excess: Tensor
+    contact: Tensor
 
-    def sample(self, count: int, *, steps: int = 20, seed: int = 0, first: int = 0) -> Tensor:
-        """Cells as fractional coordinates in [0, 1), float64, shape ``(count, 8, 3)``, one network call a step."""
-        velocity = diagonal_denoiser(self.network, Kind.V)
-        noise = Noise.range(seed, count, first) if first else Noise.range(seed, count)
-        end = run(velocity, FLOW, Retracted(2), Grid(uniform_grid(steps)), noise=noise, shape=SPACE.shape)
-        return (end.x / (2 * math.pi)) % 1.0
-
-
-def validate(cells: Tensor, *, tolerance: float = 0.1) -> dict[str, Tensor]:
-    """Say of each cell which phase it is: every A atom has the B neighbours of the phase, each within `tolerance`."""
-    apart = cells[:, :4, None] - cells[:, None, 4:]
-    images = torch.tensor(list(product((-1.0, 0.0, 1.0), repeat=3)), dtype=cells.dtype)
-    distance = (apart[..., None, :] + images).norm(dim=-1).flatten(2).sort(-1).values
-    found = {}
-    for name, (_, neighbours, length) in PHASES.items():
-        near, next_one = distance[..., :neighbours], distance[..., neighbours]
-        found[name] = ((near - length).abs() <= tolerance).all(-1).all(-1) & (next_one > length + tolerance).all(-1)
-    found["valid"] = found["rock salt"] | found["zinc blende"]
-    return found
+    @property
+    def valid(self) -> Tensor:
+        """Atoms stand on the sites of one space group within `APART`, and no warmer than `WARM`."""
+        return (self.displacement <= APART) & (self.excess <= WARM)
 
 
-def train(folder: str | Path, *, steps: int = 3000, seed: int = 0, progress: bool = True) -> Path:
-    """Train a model; a folder with a stopped run goes on where it was. Returns the weights file."""
-    torch.manual_seed(seed)
-    task = DiagonalTask(Network(), FLOW, Kind.V, draw_cells(20_000, seed).float(), size=128, seed=seed)
-    config = TrainConfig(steps=steps, learning_rate=3e-3, warmup=100, ema=0.999, seed=seed, threads=1)
-    return run_training(task, config, Path(folder), accelerator="cpu", progress=progress).model
-
-
-def load(path: str | Path = _WEIGHTS) -> CrystalModel:
-    """Load the bundled model, or a file that `train` wrote."""
-    tensors, card = load_model(path)
-    network = Network()
-    load_into(network, tensors, card)
-    return CrystalModel(network.eval(), card)
+def certify(x: Tensor) -> Certificate:
+    """Compare cells with the three crystals."""
+    x = SPACE.project(x - x[:, :1])
+    moved = torch.stack([SPACE.log(align(x, c.expand_as(x)), c) for c in _CRYSTALS], 1) / (2 * math.pi)
+    root, phase = moved.square().sum(-1).mean(-1).sqrt().min(1)
+    contact = distances(x).flatten(1).amin(1)
+    return Certificate([list(PHASES)[k] for k in phase], root, energy(x) - energy(_CRYSTALS)[phase], contact)

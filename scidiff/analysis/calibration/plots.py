@@ -45,7 +45,13 @@ def draw_tarp(axes: Axes, tarp: Tarp) -> None:
 
 
 def plot_ranks(test: RankTest) -> Figure:
-    """Draw a histogram of ranks for every coordinate, over what uniform ranks give."""
+    """Draw a histogram of ranks for every coordinate, over what uniform ranks give.
+
+    Parameters
+    ----------
+    test
+        What `rank_test` found.
+    """
     from matplotlib.figure import Figure
 
     dim = test.counts.shape[1]
@@ -74,7 +80,13 @@ def plot_reliability(coverage: Coverage) -> Figure:
 
 
 def plot_spread_skill(found: SpreadSkill) -> Figure:
-    """Draw the error of the mean over the corrected spread, bin by bin."""
+    """Draw the error of the mean over the corrected spread, bin by bin.
+
+    Parameters
+    ----------
+    found
+        What `spread_skill` found.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4, 4), layout="constrained")

@@ -79,6 +79,17 @@ class CalibrationReport:
             "coverage": {name: getattr(self.coverage, name).tolist() for name in names},
         }
 
+    def _repr_html_(self) -> str:
+        """Card for notebooks."""
+        import io
+
+        from scidiff.io.html import image, report_card
+
+        buffer = io.BytesIO()
+        self.plot().savefig(buffer, format="png", dpi=80, metadata={"Software": None})
+        title = "calibration: agrees with a right posterior" if self.agrees else "calibration: no right posterior"
+        return report_card(title, self.as_json(), image(buffer.getvalue(), "ranks, balls and intervals"))
+
     def plot(self) -> Figure:
         """Draw ranks, balls and intervals side by side."""
         from matplotlib.figure import Figure

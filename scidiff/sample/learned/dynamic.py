@@ -72,7 +72,7 @@ def fit_grid_dp(
 
     Parameters
     ----------
-    denoiser, process, condition
+    denoiser, process
         What the solver will be used with.
     start
         States at the first node, shape ``(batch, *event)``; a hundred are enough.
@@ -82,10 +82,13 @@ def fit_grid_dp(
         Number of steps of the grid.
     order
         Order of exponential Adams, 1 or 2.
+    condition
+        Handed to the denoiser.
 
     Returns
     -------
     ProgrammedGrid
+        The nodes, and what they cost.
 
     Raises
     ------

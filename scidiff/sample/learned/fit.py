@@ -190,16 +190,19 @@ def fit_table(
 
     Parameters
     ----------
-    denoiser, process, pairs, held, settings
+    denoiser, process, pairs, held
         As for `fit_grid`.
     start
         Table without noise, and with the present state alone in every row.
     depth
         Number of predictions in a row; all of them by default.
+    settings
+        As for `fit_grid`.
 
     Returns
     -------
     TableFit
+        The table, and its distances before and after.
     """
     job, given = _Job(denoiser, process, pairs, held, settings or Settings()), _Given(start, depth)
     nodes = start.grid
@@ -227,14 +230,17 @@ def fit_jointly(
 
     Parameters
     ----------
-    denoiser, process, pairs, held, order, settings
-        As for `fit_grid`; `order` is that of the exponential Adams whose weights are changed.
+    denoiser, process, pairs, held
+        As for `fit_grid`.
     start
         As for `fit_table`.
+    order, settings
+        As for `fit_grid`; `order` is that of the exponential Adams whose weights are changed.
 
     Returns
     -------
     TableFit
+        The table, and its distances before and after.
     """
     job, given = _Job(denoiser, process, pairs, held, settings or Settings()), _Given(start, None)
     spacing, depth = job.spacing(start.steps), given.w.shape[1]
@@ -269,10 +275,12 @@ def learn(
 
     Parameters
     ----------
-    denoiser, process, pairs, held, steps, settings
+    denoiser, process, pairs, held, steps
         As for `fit_grid`.
     orders
         Orders of exponential Adams to begin with; the fit of least training loss is kept.
+    settings
+        As for `fit_grid`.
 
     Returns
     -------

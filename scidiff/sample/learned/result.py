@@ -98,7 +98,7 @@ class TableFit(Fit):
 
 
 def row_sums(table: Table) -> np.ndarray:
-    """What each row makes of ``x = alpha m``, ``m = 1`` without noise, relative to ``alpha_(i+1)``; 1 is consistent."""
+    """What each row of a `table` makes of ``x = alpha``, ``m = 1`` without noise, over ``alpha_(i+1)``; 1 is right."""
     sums = []
     for i in range(table.steps):
         past = [i - j for j in range(min(table.depth, i + 1))]

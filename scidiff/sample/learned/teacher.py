@@ -100,6 +100,7 @@ def teach(
     Returns
     -------
     Pairs
+        Starts, and the ends that the fine solver brings them to.
     """
     check_grid(grid)
     state = RunState.at(start.double(), float(grid[0]), Noise.range(0, len(start)))
@@ -124,7 +125,7 @@ def teach_flow(
 
     Parameters
     ----------
-    denoiser, process, condition
+    denoiser, process
         As for `teach`; the process is Gaussian.
     start
         States at time `first`.
@@ -132,10 +133,13 @@ def teach_flow(
         Times between which the flow is followed; both hold signal and noise.
     steps
         Number of steps, of four calls each.
+    condition
+        As for `teach`.
 
     Returns
     -------
     Pairs
+        Starts, and their ends at time `last`.
 
     Raises
     ------

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from scidiff.domains.ct import phantoms
-from scidiff.domains.ct.classical import METHODS, WINDOWS, by_discrepancy, by_oracle, cgls, fbp, pwls, sirt, tv
+from scidiff.domains.ct.classical import (
+    METHODS,
+    WINDOWS,
+    DiscrepancyError,
+    by_discrepancy,
+    by_oracle,
+    cgls,
+    fbp,
+    pwls,
+    sirt,
+    tv,
+)
 from scidiff.domains.ct.classical.differences import divergence, gradient
 from scidiff.domains.ct.classical.fbp import arc_shares, redundancy
 from scidiff.domains.ct.geometry import Cone, Fan, Parallel, Vectors, even_angles
@@ -18,7 +30,7 @@ from scidiff.domains.ct.phantoms import Ellipsoid, Phantom
 from scidiff.domains.ct.simulation import simulate
 from scidiff.domains.ct.units import MU_WATER, to_hu
 
-from scidiff.errors import ConfigError, NumericalError
+from scidiff.errors import ConfigError
 from scidiff.random import Noise
 
 GRID = Grid.square(24, 120.0)
@@ -155,8 +167,24 @@ def test_tv_reaches_its_gap_from_any_start_and_the_minimum_is_one():
 def test_the_discrepancy_chooses_the_weight():
     result = by_discrepancy(lambda w, s: pwls(SCAN, GRID, w, start=s), 1e6)
     assert result.chi2 == pytest.approx(1.0, abs=0.02)
-    with pytest.raises(NumericalError, match="noise level"):
-        by_discrepancy(lambda w, s: pwls(SCAN, GRID, w, start=s), 1e6, target=1e6, tries=3)
+
+
+@pytest.mark.parametrize(("factor", "above"), [(1e4, True), (1e-6, False)], ids=["noise-too-low", "noise-too-high"])
+def test_a_noise_level_that_no_weight_fits_is_told_with_its_side(factor, above):
+    """Weights ``factor`` times the true ones multiply ``chi^2 / n`` of every image."""
+    scan = replace(SCAN, weights=factor * SCAN.weights)
+    with pytest.raises(DiscrepancyError, match="above whatever" if above else "below whatever") as caught:
+        by_discrepancy(lambda w, s: pwls(scan, GRID, w, start=s), 1e6 * factor)
+    assert caught.value.above is above
+    assert (caught.value.nearest.chi2 > 1) is above
+    assert "noise level too low" in str(caught.value) if above else "noise level too high" in str(caught.value)
+
+
+def test_a_search_that_is_cut_short_says_so():
+    with pytest.raises(DiscrepancyError, match="after 1 weights"):
+        by_discrepancy(lambda w, s: pwls(SCAN, GRID, w, start=s), 1e6, target=1e6, tries=1)
+    with pytest.raises(ConfigError, match="tries 0"):
+        by_discrepancy(lambda w, s: pwls(SCAN, GRID, w, start=s), 1e6, tries=0)
 
 
 def test_the_oracle_is_not_worse_than_the_discrepancy():

@@ -45,5 +45,5 @@ def test_what_cannot_be_drawn_is_refused() -> None:
 def test_samples_show_themselves_in_a_notebook() -> None:
     status = [Status.OK, Status.INVALID]
     samples = MoleculeSamples([FOUND[0], None], status, np.arange(2), 0, np.zeros(2))
-    assert size(samples._repr_html_()) == (180, 150)
+    assert samples._repr_html_().count("data:image/svg+xml") == 1
     assert "no valid molecule" in samples.take([1])._repr_html_()

@@ -1,0 +1,37 @@
+"""Errors that name the file: what a check of numbers says, with the file and its field put before it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from scidiff.errors import ConfigError, DataError
+
+__all__ = ["in_file"]
+
+
+@contextlib.contextmanager
+def in_file(path: str | Path, **fields: str) -> Iterator[None]:
+    """Put the file before the message of a `DataError` or `ConfigError` of the block.
+
+    Parameters
+    ----------
+    path
+        The file.
+    **fields
+        What a word of the message is called in the file: ``counts="/exchange/data"``.
+
+    Raises
+    ------
+    DataError
+        With the file, and the fields that the message speaks of.
+    """
+    try:
+        yield
+    except (ConfigError, DataError) as error:
+        message = str(error)
+        if str(path) in message:
+            raise
+        told = ", ".join(f"{word} are {name}" for word, name in fields.items() if word in message)
+        raise DataError(f"{path}: {message}" + (f" ({told})" if told else "")) from error

@@ -1,0 +1,104 @@
+"""Methods that optimise, classical methods in the same call, names and labels."""
+
+from __future__ import annotations
+
+import re
+import warnings
+
+import pytest
+import torch
+from scidiff.domains.ct.classical import METHODS as CLASSICAL
+from scidiff.domains.ct.cli import app
+from scidiff.domains.ct.geometry import Parallel, even_angles
+from scidiff.domains.ct.grid import Grid
+from scidiff.domains.ct.methods import METHODS, reconstruct
+from scidiff.domains.ct.methods.problem import Problem, one_time
+from scidiff.domains.ct.priors.gaussian import GaussianPrior
+from scidiff.domains.ct.readers import write_scan
+from scidiff.domains.ct.scan import Scan
+from typer.testing import CliRunner
+
+from scidiff.errors import ConfigError
+from scidiff.random import Noise
+from scidiff.sample.loop import run
+from scidiff.sample.state import RunState
+
+GRID = Grid.square(16, 400.0)
+PRIOR = GaussianPrior()
+SD = 0.05
+
+
+def scan_of(seed: int = 5) -> Scan:
+    """Scan of a draw of the prior, 12 views."""
+    geometry = Parallel(even_angles(12), 24, 400 / 16)
+    truth = PRIOR.draw(1, GRID, seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        blank = Scan.from_projections(torch.ones(geometry.shape), geometry, sd=1.0)
+        y = blank.operator(GRID, torch.float64).apply(PRIOR.unit * truth)[0]
+        noise = Noise.range(seed, 1).normal(geometry.shape, step=0, stream="test")[0]
+        return Scan.from_projections(y + SD * noise, geometry, sd=SD)
+
+
+SCAN = scan_of()
+PROBLEM = Problem(SCAN, GRID, PRIOR)
+
+
+def test_red_diff_follows_the_gradient_of_the_posterior_at_a_noise_level():
+    """Closed form for a Gaussian: ``A^T W (A mu - y) + (C + sigma^2)^-1 (mu - m)``, nothing scaled.
+
+    Noise of the network's part has a deviation of at most ``1 / sigma`` in a pixel: five of them over 400 samples, and
+    the round-off of a float32 product next to the largest entry.
+    """
+    sigma, count = 0.3, 400
+    mu = PRIOR.mean(GRID) + Noise.range(9, 1).normal(GRID.shape, step=0, stream="test")[0]
+    recipe = METHODS["red-diff"].build(PROBLEM, 1, top=sigma, warm=mu)
+    noise = Noise.range(0, count)
+    state = RunState.at(recipe.begin(PROBLEM, noise), float(PRIOR.time(sigma)), noise)
+    denoiser = one_time(PRIOR.denoiser(GRID))
+    state = run(denoiser, PRIOR.process, recipe.rule, recipe.rule.plan, state=state, transforms=recipe.transforms)
+    found = state.records["ct/adam/1"].mean(0) / (1 - 0.9)
+    data = -PROBLEM.pull(PROBLEM.residual(mu[None]))[0]
+    prior = PRIOR.covariance(GRID).function(lambda values: 1 / (values + sigma**2), (mu - PRIOR.mean(GRID))[None])[0]
+    allowed = 5 / (sigma * count**0.5) + 1e-5 * float(data.abs().max())
+    assert float((found - data - prior).abs().max()) < allowed
+    assert float(prior.abs().max()) > 10 * allowed
+
+
+def test_hybridreg_is_red_diff_with_another_noise():
+    red = reconstruct(SCAN, PRIOR, "red-diff", grid=GRID, count=1, steps=30).mean
+    same = reconstruct(SCAN, PRIOR, "hybridreg", grid=GRID, count=1, steps=30, beta=1.0).mean
+    other = reconstruct(SCAN, PRIOR, "hybridreg", grid=GRID, count=1, steps=30).mean
+    assert torch.equal(red, same)
+    assert float((red - other).abs().max()) > 0.01 * PRIOR.unit
+    with pytest.raises(ConfigError, match="beta is 2"):
+        reconstruct(SCAN, PRIOR, "hybridreg", grid=GRID, count=1, steps=5, beta=2.0)
+
+
+@pytest.mark.parametrize("name", ["fbp", "cgls"])
+def test_a_classical_image_is_the_same_in_the_one_call(name):
+    """Images pass through the unit of a prior and back: round-off; and the data are multiplied in float32."""
+    alone, found = CLASSICAL[name](SCAN, GRID), reconstruct(SCAN, method=name, grid=GRID)
+    assert torch.allclose(found.mean, alone.image, rtol=1e-12, atol=0)
+    assert float(found.chi2[0]) == pytest.approx(alone.chi2, rel=1e-4)
+    assert found.method == alone.method
+
+
+def test_a_prior_beside_a_classical_method_is_refused(tmp_path):
+    path = tmp_path / "s.npz"
+    write_scan(path, SCAN)
+    words = ["reconstruct", str(path), "--out", str(tmp_path / "x.npz"), "--method", "fbp", "--size", "16"]
+    done = CliRunner().invoke(app, [*words, "--prior", "gaussian"])
+    assert isinstance(done.exception, ConfigError)
+    assert "which uses none" in str(done.exception)
+    assert not (tmp_path / "x.npz").exists()
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_every_method_says_what_it_promises(name):
+    """A label, a source, and a limit in which it is exact wherever it claims consistency."""
+    method = METHODS[name]
+    assert re.fullmatch(r"exact|biased|consistent\(\d+(\.\d+)?\)", method.label)
+    assert method.citation
+    assert method.exact_for or method.label == "biased"
+    assert len({other.name for other in METHODS.values()}) == len(METHODS)
