@@ -159,15 +159,16 @@ class Sitcom(Transform):
         x, sigma, rows = state.x.double(), level(state, evaluation), torch.arange(len(state))
         v = x.clone().requires_grad_()
         adam = torch.optim.Adam([v], lr=self.rate * sigma, betas=self.betas)
-        best = m.double()
+        best, open_ = m.double(), torch.ones(len(x), dtype=torch.bool, device=x.device)
         for _ in range(self.iterations):
             with torch.enable_grad():
                 out, state = evaluation.model.ask(state, v.to(state.x), state.t, rows)
                 misfit = self.problem.chi2(out)
                 pull = ((v - x) / sigma).square().flatten(1).mean(1)
                 loss = (misfit + self.scale * pull).sum()
-            best = out.detach().double()
-            if bool((misfit <= 1).all()):
+            best = torch.where(open_[:, None, None], out.detach().double(), best)
+            open_ = open_ & (misfit > 1).to(open_.device)
+            if not bool(open_.any()):
                 break
             adam.zero_grad()
             loss.backward()

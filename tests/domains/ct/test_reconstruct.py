@@ -15,7 +15,10 @@ from scidiff.domains.ct.geometry import Parallel, even_angles
 from scidiff.domains.ct.grid import Grid
 from scidiff.domains.ct.methods import METHODS, reconstruct, reconstruct_volume
 from scidiff.domains.ct.methods.conditional import Conditional, Spectral, White
+from scidiff.domains.ct.methods.jacobian import JacobianDraw
+from scidiff.domains.ct.methods.ladders import ladder, still_table, times
 from scidiff.domains.ct.methods.problem import Problem, one_time, turned
+from scidiff.domains.ct.methods.spread import Rings
 from scidiff.domains.ct.priors.gaussian import GaussianPrior
 from scidiff.domains.ct.readers import write_scan
 from scidiff.domains.ct.scan import Scan
@@ -23,6 +26,9 @@ from typer.testing import CliRunner
 
 from scidiff.errors import ConfigError, DataError, UnknownNameError
 from scidiff.random import Noise
+from scidiff.sample.loop import run
+from scidiff.sample.state import RunState
+from scidiff.sample.table import TableRule
 
 GRID = Grid.square(16, 400.0)
 PRIOR = GaussianPrior()
@@ -88,6 +94,21 @@ def test_the_default_is_near_the_posterior_of_a_gaussian():
     assert abs(ratio - 1) < 0.05
     assert error < 1 / math.sqrt(120) + 0.1
     assert 0.8 < float(found.chi2.mean()) < 1.2
+
+
+def test_draws_by_the_jacobian_have_the_power_of_a_gaussian_posterior():
+    """Power of each ring of frequencies against ``P sigma^2 / (P + sigma^2)``: five Monte-Carlo deviations."""
+    count, sigma = 800, 0.3
+    rule = TableRule(still_table(PRIOR.process.schedule, times(PRIOR, ladder(1, sigma))))
+    state = RunState.at(torch.zeros(count, 16, 16).double(), float(PRIOR.time(sigma)), Noise.range(4, count))
+    denoiser = one_time(PRIOR.denoiser(GRID))
+    x = run(denoiser, PRIOR.process, rule, rule.plan, state=state, transforms=(JacobianDraw(),)).x
+    off = torch.fft.rfft2(x - PRIOR.denoise(torch.zeros(1, 16, 16).double(), sigma, GRID))
+    power, rings = PRIOR.covariance(GRID).eigenvalues, Rings((16, 16))
+    exact = rings.add((power * sigma**2 / (power + sigma**2))[None])[0] * GRID.size
+    found = rings.add(off.abs().square().mean(0, keepdim=True))[0]
+    modes = rings.add(torch.ones_like(rings.k)[None])[0]
+    assert bool(((found / exact - 1).abs() < 5 * (2 / (count * modes)).sqrt()).all())
 
 
 def test_fit_of_samples_and_mean_obey_their_identity():
