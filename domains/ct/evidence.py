@@ -2,7 +2,8 @@ r"""Measured or invented: how strongly the data speak for each structure of an i
 
 A structure ``c t_r`` is what stands out of its surroundings around a point ``r``: ``t_r`` is a disc of a given
 diameter, ``c`` the mean of the image over it less the mean over the ring around it, from 1.5 to 2.5 of its radii.
-Without it the image would be ``x - c t_r``. If the rest of the image is right, the data give the contrast by least squares,
+Without it the image would be ``x - c t_r``. If the rest of the image is right, the data give the contrast by least
+squares,
 
     c' = c + <t_r, A^T W (y - A x)> / |A t_r|_W^2,        z = c' |A t_r|_W,
 

@@ -57,7 +57,7 @@ for row, found in stack:
 print(json.dumps([peak_memory(), time.perf_counter() - begun, sum(chi2) / len(chi2), len(chi2)]))
 """
 
-_FIRST, _STOP = 4, 28
+_FIRST, _STOP = 3, 12
 
 
 def memory_rows(seed: int, stop: int = _STOP) -> Iterator[Row]:
