@@ -66,7 +66,7 @@ def test_the_four_commands_lead_to_an_own_model_that_samples(tmp_path):
         assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
     assert "<html" in (home / "demo" / "index.html").read_text(encoding="utf-8")
     report = json.loads((home / "mine.json").read_text(encoding="utf-8"))
-    assert report["attempts"] == report["valid"] == 1000
+    assert report["count"] == report["count_valid"] == 1000
 
     from scidiff.domains import molecules
 

@@ -100,13 +100,18 @@ class Report:
         return self.rows[name]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the report as one JSON object: a header, and under ``metrics`` each metric by its name."""
+        """Return the report as one JSON object.
+
+        It holds a header; the value and the interval of each metric by its published name, such as ``valid`` and
+        ``valid_interval``; and under ``metrics`` all that is known of each.
+        """
         header = {
             "protocol": self.protocol,
             "split": self.split,
             "attempts": self.attempts,
             "returned": self.returned,
-            "valid": self.valid,
+            "count": self.attempts,
+            "count_valid": self.valid,
             "seed": self.seed,
             "confidence": self.confidence,
             "train_count": self.train_count,
@@ -115,8 +120,13 @@ class Report:
             "versions": dict(self.versions),
         }
         train = None if self.train_rows is None else {name: asdict(metric) for name, metric in self.train_rows.items()}
+        values = {name: metric.value for name, metric in self.rows.items()}
+        bounded = {name: metric for name, metric in self.rows.items() if metric.low is not None}
+        intervals = {f"{name}_interval": [metric.low, metric.high] for name, metric in bounded.items()}
         return {
             **header,
+            **values,
+            **intervals,
             "metrics": {name: asdict(metric) for name, metric in self.rows.items()},
             "training_set": train,
         }

@@ -73,6 +73,8 @@ def test_the_report_is_one_json_object(settings):
     found = json.loads(report.to_json())
     assert found["metrics"]["valid"]["value"] == 0.5 and found["metrics"]["valid"]["count"] == 2
     assert found["metrics"]["scaf"]["value"] is None
+    assert found["valid"] == 0.5 and found["valid_interval"][0] < 0.5 < found["valid_interval"][1]
+    assert (found["count"], found["count_valid"]) == (2, 1)
     assert found["protocol"].startswith("scidiff.molecules.metrics/") and found["split"] == "reference"
     assert found["seconds"]["total"] > 0 and found["sources"]["reference"]["count"] == 1
     rows = report.table()
