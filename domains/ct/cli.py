@@ -8,7 +8,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -18,6 +18,10 @@ from .datasets.commands import import_data
 from .priors.commands import train
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
     from .grid import Grid
     from .scan import Scan
 
@@ -27,6 +31,7 @@ app = typer.Typer(no_args_is_help=True, help="Reconstruct images from X-ray scan
 app.command()(train)
 app.command("import")(import_data)
 
+Result = TypeVar("Result")
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.", min=0)]
 Size = Annotated[int, typer.Option(help="Pixels on each edge of the image.", min=8)]
 Extent = Annotated[float | None, typer.Option(help="Edge of the image, mm; by default what all views see.")]
@@ -72,9 +77,7 @@ def simulate(
 @app.command()
 def reconstruct(
     file: File,
-    out: Annotated[
-        Path, typer.Option(help="Write .npz, .tif, .nii, .nii.gz, .zarr, .dicom (a folder); with a prior also .png.")
-    ],
+    out: Annotated[Path, typer.Option(help="Write .png, .npz, .tif, .nii, .nii.gz, .zarr, .dicom (a folder).")],
     method: Annotated[str, typer.Option(help="fbp, sirt, cgls, pwls, tv, or one with a prior: posterior, ...")] = "tv",
     prior: Annotated[str | None, typer.Option(help="ct, gaussian, or a .safetensors file; ct by default.")] = None,
     count: Annotated[int, typer.Option(help="Samples of a method with a prior.", min=1)] = 8,
@@ -106,19 +109,23 @@ def reconstruct(
         raise UnknownNameError("method", method, [*METHODS, *WITH_PRIOR])
     if prior is not None:
         raise ConfigError(f"--prior {prior} came with method '{method}', which uses none; give --method posterior, too")
-    writer_for(out)
+    if out.suffix != ".png":
+        writer_for(out)
     scan = _load(file, row, pitch, centre)
     grid = _grid(scan, size, extent)
     begun = time.perf_counter()
-    result = METHODS[method](scan, grid)
+    result, remarks = _told(lambda: METHODS[method](scan, grid))
     seconds = time.perf_counter() - begun
     report = check(scan, result.image, grid)
     facts = {"method": result.method, "seconds": seconds, "iterations": result.iterations, **result.facts}
     facts |= {"converged": result.converged, **report.as_json()}
-    save_volume(out, Volume(result.image.float(), grid, facts={**scan.facts, **facts}))
+    if out.suffix == ".png":
+        _picture(out, result.image, grid, result.method)
+    else:
+        save_volume(out, Volume(result.image.float(), grid, facts={**scan.facts, **facts}))
     low, high = report.band
     line = f"{result.method}: chi^2/n {report.chi2:.3f} (truth {low:.3f} to {high:.3f}), {seconds:.1f} s, to {out}"
-    _tell({"out": str(out), **facts}, to_json, [line])
+    _tell({"out": str(out), "remarks": remarks, **facts}, to_json, [line, *remarks])
 
 
 def _with_prior(
@@ -187,6 +194,25 @@ def _load(file: Path, row: int, pitch: float | None, centre: float | None) -> Sc
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ScanWarning)
         return read_scan(file, row=row, pitch=pitch, centre=centre)
+
+
+def _told(make: Callable[[], Result]) -> tuple[Result, list[str]]:
+    """Make something; its warnings come back as lines."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        made = make()
+    return made, [str(one.message) for one in caught]
+
+
+def _picture(out: Path, image: Tensor, grid: Grid, title: str) -> None:
+    """Write one image with its scale."""
+    from scidiff.io.files import atomic_write
+
+    from .panels import Panel, panels_png
+
+    high = float(image.quantile(0.999))
+    with atomic_write(out, mode="wb") as file:
+        file.write(panels_png([Panel(title, image, (min(0.0, float(image.quantile(0.001))), high))], grid))
 
 
 def _grid(scan: Scan, size: int, extent: float | None) -> Grid:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
+from ..checks import ScanWarning
 from ..grid import Grid
 from ..scan import Scan
 from .fbp import fbp
@@ -11,11 +13,11 @@ from .filters import hann
 from .iterative import cgls, pwls, sirt
 from .result import Reconstruction
 from .tv import tv
-from .weights import DiscrepancyError, by_discrepancy
+from .weights import DiscrepancyError, Solver, by_discrepancy
 
 __all__ = ["METHODS", "first_weights"]
 
-_COARSE, _EACH = 1e-2, 800
+_COARSE, _EACH, _NEAR = 1e-2, 800, 0.2
 
 
 def first_weights(scan: Scan, grid: Grid) -> tuple[float, float]:
@@ -40,22 +42,30 @@ def _fbp(scan: Scan, grid: Grid) -> Reconstruction:
 
 def _pwls(scan: Scan, grid: Grid) -> Reconstruction:
     """PWLS at the discrepancy."""
-    return by_discrepancy(lambda weight, start: pwls(scan, grid, weight, start=start), first_weights(scan, grid)[0])
+    return _nearest(lambda weight, start: pwls(scan, grid, weight, start=start), first_weights(scan, grid)[0])
 
 
 def _tv(scan: Scan, grid: Grid) -> Reconstruction:
     """TV+ at the discrepancy: searched with a gap of 1 % or 800 iterations, then converged to 0.1 %.
 
-    Where the search is too coarse to come closer, the weight nearest to the discrepancy is taken.
+    Where no weight fits, the nearest is left as the search found it.
     """
     guess = first_weights(scan, grid)[1]
+    near = _nearest(lambda weight, start: tv(scan, grid, weight, _COARSE, _EACH, start), guess)
+    return tv(scan, grid, near.facts["weight"], start=near) if abs(near.chi2 - 1.0) < _NEAR else near
+
+
+def _nearest(solve: Solver, guess: float) -> Reconstruction:
+    """The weight at the discrepancy; where none reaches it, the nearest one, with a warning that says what to do.
+
+    Between weights on either side of the discrepancy a coarse search may come no closer; that needs no warning.
+    """
     try:
-        near = by_discrepancy(lambda weight, start: tv(scan, grid, weight, _COARSE, _EACH, start), guess)
+        return by_discrepancy(solve, guess)
     except DiscrepancyError as error:
         if error.above is not None:
-            raise
-        near = error.nearest
-    return tv(scan, grid, near.facts["weight"], start=near)
+            warnings.warn(str(error), ScanWarning, stacklevel=4)
+        return error.nearest
 
 
 METHODS: dict[str, Callable[[Scan, Grid], Reconstruction]] = {

@@ -89,7 +89,7 @@ def by_discrepancy(
         off = math.log(max(found[-1].chi2, 1e-12) / target)
         low, high = ((at, off), high) if off < 0 else (low, (at, off))
         one_sided = low is None or high is None
-        if len(found) == tries or (one_sided and _still(found)):
+        if len(found) == tries or (one_sided and _still(found, target)):
             raise _unreachable(found, target, None if not one_sided else low is None)
         if low is None or high is None:
             at, step = at + (step if high is None else -step), _GROWTH * step
@@ -100,10 +100,10 @@ def by_discrepancy(
     return found[-1]
 
 
-def _still(found: list[Reconstruction]) -> bool:
-    """Whether the last few weights, ever farther out, have not changed ``chi^2 / n``."""
-    values = [math.log(max(one.chi2, 1e-12)) for one in found[-1 - _PATIENCE :]]
-    return len(values) > _PATIENCE and max(values) - min(values) < _STILL
+def _still(found: list[Reconstruction], target: float) -> bool:
+    """Whether the last few weights, ever farther out, have not come closer to the target."""
+    gaps = [abs(math.log(max(one.chi2, 1e-12) / target)) for one in found]
+    return len(gaps) > _PATIENCE and min(gaps[-_PATIENCE:]) > min(gaps[:-_PATIENCE]) - _STILL
 
 
 def _unreachable(found: list[Reconstruction], target: float, above: bool | None) -> DiscrepancyError:
