@@ -273,7 +273,7 @@ def conformal_rows(
         scan = slices.scan(number, setting)
         return reconstruct(scan, slices.prior, grid=slices.grid, count=count, steps=steps, seed=1)
 
-    known = np.linspace(0, len(held.x) - 1, 6).round().astype(int).tolist()
+    known = np.linspace(0, len(held.x) - 1, 9).round().astype(int).tolist()
     others = [draw(held, number) for number in known]
     floor = 1e-3 * test.prior.unit
     truth = np.stack([(held.prior.unit * held.x[number]).numpy() for number in known])

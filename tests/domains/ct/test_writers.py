@@ -197,6 +197,6 @@ def test_the_command_writes_them(tmp_path, name, method):
     if name == "x.dicom" and len(method) > 1:
         pydicom = pytest.importorskip("pydicom")
         assert "seed 5" in pydicom.dcmread(next(out.iterdir())).DerivationDescription
-    bad = run.invoke(app, ["reconstruct", scan, "--out", str(tmp_path / "x.png"), "--method", "cgls", "--size", "16"])
+    bad = run.invoke(app, ["reconstruct", scan, "--out", str(tmp_path / "x.jpg"), "--method", "cgls", "--size", "16"])
     assert isinstance(bad.exception, DataError)
     assert np.array_equal(sorted(p.name for p in tmp_path.iterdir()), sorted(["s.npz", name]))
