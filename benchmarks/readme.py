@@ -43,7 +43,6 @@ SHOWN = {
         "samples outliers_general",
         "scaffolds: motif RMSD at most 0.2 Å, valid geometry, no clash",
     ),
-    "ct": (),
 }
 """Names of the rows that are shown."""
 
@@ -61,7 +60,8 @@ def line(suite: str, row: dict) -> str:
     if row["bar"] is not None and row["value"] is not None:
         met = row["value"] >= row["bar"] if row["above"] else row["value"] <= row["bar"]
         bar += "" if met else " **missed**"
-    baseline = "" if row["baseline"] is None else f"{number(row['baseline'])} ({row['baseline_name']})"
+    named = f" ({row['baseline_name']})" if row["baseline_name"] else ""
+    baseline = "" if row["baseline"] is None else f"{number(row['baseline'])}{named}"
     return f"| {suite} | {row['name']} | {number(row['value'])}{interval}{unit} | {bar} | {baseline} |"
 
 
