@@ -175,16 +175,12 @@ def bench(
     if reports:
         raise ConfigError(f"'{reports[0]}' came after suite '{suite}'; reports are compared by 'scidiff bench compare'")
     with _console().status(suite) as status:
-        report = run(suite, fast, seed, on_row=lambda row: status.update(f"{suite}: {row.name} {row.value:.4g}"))
+        told = lambda row: status.update(f"{suite}: {row.name} {row.value:.4g}")  # noqa: E731
+        report = run(suite, fast, seed, told, None if to_json == Path("-") else to_json)
     if to_json == Path("-"):
         print(json.dumps(report.as_json(), indent=2, allow_nan=False))
     else:
         _print(render(report))
-    if to_json is not None and to_json != Path("-"):
-        from scidiff.io.files import atomic_write
-
-        with atomic_write(to_json) as file:
-            json.dump(report.as_json(), file, indent=2, allow_nan=False)
     return 0 if report.passed else 1
 
 

@@ -14,7 +14,8 @@ import torch
 from measure import absent, time_row
 
 from scidiff.domain import Row
-from scidiff.interchange import adjacency, cycle_counts, laplacian_modes, return_probabilities, to_pyg
+from scidiff.interchange import to_pyg
+from scidiff.nets.graph_features import adjacency, cycle_counts, laplacian_modes, return_probabilities
 from scidiff.spaces.graphs import DenseGraphs
 
 __all__ = ["rows"]

@@ -206,13 +206,15 @@ def _told(make: Callable[[], Result]) -> tuple[Result, list[str]]:
 
 def _picture(out: Path, image: Tensor, grid: Grid, title: str) -> None:
     """Write one image with its scale."""
+    import numpy as np
+
     from scidiff.io.files import atomic_write
 
     from .panels import Panel, panels_png
 
-    high = float(image.quantile(0.999))
+    low, high = np.quantile(image.numpy(), (0.001, 0.999))
     with atomic_write(out, mode="wb") as file:
-        file.write(panels_png([Panel(title, image, (min(0.0, float(image.quantile(0.001))), high))], grid))
+        file.write(panels_png([Panel(title, image, (min(0.0, float(low)), float(high)))], grid))
 
 
 def _grid(scan: Scan, size: int, extent: float | None) -> Grid:

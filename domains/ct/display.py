@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from scidiff.io.html import card, facts, image, table
@@ -47,7 +47,7 @@ def _picture(found: PosteriorImages) -> bytes:
 
 def _span_of(values: Tensor) -> tuple[float, float]:
     """Grey scale of an image, from 0 or what is below to nearly its largest value."""
-    low, top = (float(torch.quantile(values, q)) for q in (0.005, 0.995))
+    low, top = (float(np.quantile(values.numpy(), q)) for q in (0.005, 0.995))
     return min(low, 0.0), max(top, low + 1e-9)
 
 

@@ -9,8 +9,12 @@ squares,
 
 and ``z`` is a normal variate of standard deviation 1 around the signal-to-noise ratio that the structure itself has in
 the data, ``|A c t_r|_W`` with the *true* contrast. A structure that the prior put in and the data do not know has
-``z`` near 0, however clear it looks: taking it out would not change the fit. Where an image is smooth the rest of it
-holds a part of the structure, so that ``z`` is too small rather than too large.
+``z`` near 0, however clear it looks: taking it out would not change the fit.
+
+The rest of an image is never quite right. The mean of posterior samples is smooth and holds a part of a structure in
+its surroundings: there ``z`` is about half of that ratio, so that marking begins near twice the threshold (``scidiff
+bench ct`` measures both). And where a prior insists on a structure that its own contrast would show at many deviations,
+the surroundings give way to it, and ``z`` can pass the threshold though the structure is not there.
 
 A structure is marked as **measured** where ``|z| >= 3`` (`THRESHOLD`): chance alone does this at one place in 370, and
 taking the structure out would raise ``chi^2`` by at least 9. What is visible and not measured is **invented**.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from scidiff import __version__
 from scidiff.bench.environment import environment
@@ -11,7 +13,7 @@ from scidiff.domain import Row
 from scidiff.errors import UnknownNameError
 from scidiff.registry import domains, load_domain
 
-__all__ = ["CORE", "run", "suites"]
+__all__ = ["CORE", "run", "suites", "write_report"]
 
 CORE = "core"
 
@@ -27,7 +29,13 @@ def suites() -> tuple[str, ...]:
     return (CORE, *domains())
 
 
-def run(suite: str, fast: bool = False, seed: int = 0, on_row: Callable[[Row], None] = lambda _row: None) -> Report:
+def run(
+    suite: str,
+    fast: bool = False,
+    seed: int = 0,
+    on_row: Callable[[Row], None] = lambda _row: None,
+    keep: Path | None = None,
+) -> Report:
     """Run a suite.
 
     Parameters
@@ -40,6 +48,9 @@ def run(suite: str, fast: bool = False, seed: int = 0, on_row: Callable[[Row], N
         Seed of every random draw of the suite.
     on_row
         Called with each row as soon as it is measured.
+    keep
+        File that holds the report so far after every row, ``"complete": false`` in it until the end, so that a suite
+        which is interrupted or fails loses nothing.
 
     Returns
     -------
@@ -62,11 +73,32 @@ def run(suite: str, fast: bool = False, seed: int = 0, on_row: Callable[[Row], N
         "hardware": environment(),
         "data": data,
     }
-    rows = []
+    rows: list[Row] = []
     for row in measure(fast, seed):
         on_row(row)
         rows.append(row)
-    return Report(suite, header, tuple(rows))
+        if keep is not None:
+            write_report(keep, Report(suite, {**header, "complete": False}, tuple(rows)))
+    report = Report(suite, header, tuple(rows))
+    if keep is not None:
+        write_report(keep, report)
+    return report
+
+
+def write_report(path: Path, report: Report) -> None:
+    """Write a report as one JSON object.
+
+    Parameters
+    ----------
+    path
+        The file, which is replaced at once.
+    report
+        The rows and the header.
+    """
+    from scidiff.io.files import atomic_write
+
+    with atomic_write(path) as file:
+        json.dump(report.as_json(), file, indent=2, allow_nan=False)
 
 
 _Measure = Callable[[bool, int], Iterator[Row]]

@@ -21,13 +21,6 @@ from scidiff.interchange.diffusers import (
     to_diffusers,
 )
 from scidiff.interchange.discrete_schedule import DiscreteSchedule
-from scidiff.interchange.graph_features import (
-    adjacency,
-    cycle_counts,
-    laplacian_modes,
-    relative_walks,
-    return_probabilities,
-)
 from scidiff.interchange.hub import HubClient, pull_model, push_model
 from scidiff.interchange.model_page import model_page
 from scidiff.spaces.graphs import from_pyg, to_pyg
@@ -39,17 +32,12 @@ __all__ = [
     "DiscreteSchedule",
     "HubClient",
     "PREDICTION_TYPES",
-    "adjacency",
-    "cycle_counts",
     "from_deepinv",
     "from_diffusers",
     "from_pyg",
-    "laplacian_modes",
     "model_page",
     "pull_model",
     "push_model",
-    "relative_walks",
-    "return_probabilities",
     "to_deepinv",
     "to_diffusers",
     "to_pyg",

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from scidiff import cli
+from scidiff.bench import runner
 from scidiff.bench.compare import Verdict, compare, read_report
 from scidiff.domain import Row
 from scidiff.errors import ConfigError, DataError
@@ -74,6 +75,22 @@ def test_what_is_no_report_is_refused(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(DataError, match="expected a report"):
         read_report(tmp_path / "a.json")
+
+
+def test_a_suite_that_fails_leaves_the_rows_that_it_has(tmp_path, monkeypatch):
+    def rows(fast, seed):
+        yield Row("first", "measured", 1.0)
+        yield Row("second", "measured", 2.0)
+        raise DataError("the third has no data")
+
+    monkeypatch.setattr(runner, "_core", lambda: ("1", rows, {}))
+    path = tmp_path / "core.json"
+    with pytest.raises(DataError, match="third"):
+        runner.run("core", keep=path)
+    left = json.loads(path.read_text())
+    assert left["complete"] is False and [row["name"] for row in left["rows"]] == ["first", "second"]
+    monkeypatch.setattr(runner, "_core", lambda: ("1", lambda fast, seed: iter([Row("first", "measured", 1.0)]), {}))
+    assert json.loads(path.read_text()) != runner.run("core", keep=path).as_json() == json.loads(path.read_text())
 
 
 def test_the_command(tmp_path, capsys):

@@ -8,8 +8,14 @@ import torch
 from torch import Tensor
 
 from scidiff.errors import ConfigError
-from scidiff.interchange import adjacency, cycle_counts, laplacian_modes, relative_walks, return_probabilities
 from scidiff.interchange import to_pyg as pyg_batch
+from scidiff.nets.graph_features import (
+    adjacency,
+    cycle_counts,
+    laplacian_modes,
+    relative_walks,
+    return_probabilities,
+)
 from scidiff.spaces.graphs import DenseGraphs, pair_ends
 
 GRAPHS = [

@@ -91,7 +91,7 @@ def reconstruct(
     count, steps
         Samples, and noise levels of the run, with one network call each for most methods.
     seed, first
-        Seed, and index of the first sample.
+        Seed, and index of the first sample; a sample does not depend on how many are drawn with it.
     holdout
         Number of views, evenly spaced, that no method sees and that judge the mean.
     unit

@@ -95,7 +95,7 @@ def find_axis_opposite(projections: Tensor, angles: Tensor) -> float:
 def _opposite(angles: Tensor) -> tuple[Tensor, Tensor]:
     """Views and those half a turn later, at most some dozens, spread over the turn."""
     step = float(torch.diff(angles.sort().values).median()) if len(angles) > 1 else math.pi
-    gap = torch.remainder(angles[None, :] - angles[:, None] - math.pi + math.pi, 2 * math.pi) - math.pi
+    gap = torch.remainder(angles[None, :] - angles[:, None], 2 * math.pi) - math.pi
     near = gap.abs()
     nearest = near.argmin(1)
     first = torch.nonzero(near.amin(1) < 0.51 * step)[:, 0]

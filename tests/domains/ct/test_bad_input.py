@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scidiff.domains.ct import phantoms
 from scidiff.domains.ct.checks import BODY, ScanWarning, check_units
 from scidiff.domains.ct.geometry import Cone, Fan, Parallel, Vectors, even_angles
 from scidiff.domains.ct.grid import Grid
@@ -39,11 +38,9 @@ from scidiff.domains.ct.volume import HU, PER_MM, Volume
 from scidiff.errors import ConfigError, DataError
 from scidiff.random import Noise
 
+from .scan_cases import DISC, GEOMETRY, VALUES, VOLUME
+
 h5py = pytest.importorskip("h5py")
-DISC = phantoms.water_disc(60.0)
-GEOMETRY = Parallel(even_angles(24), 64, 3.0)
-VALUES = 0.04 * torch.rand(3, 8, 9, generator=torch.Generator().manual_seed(0))
-VOLUME = Volume(VALUES, Grid((3, 8, 9), (3.0, 2.0, 1.5)), PER_MM)
 
 
 def exchange(path: Path, change=lambda fields: None) -> Path:

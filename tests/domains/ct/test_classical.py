@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from scidiff.domains.ct import phantoms
+from scidiff.domains.ct.checks import ScanWarning
 from scidiff.domains.ct.classical import (
     METHODS,
     WINDOWS,
@@ -22,6 +23,7 @@ from scidiff.domains.ct.classical import (
 )
 from scidiff.domains.ct.classical.differences import divergence, gradient
 from scidiff.domains.ct.classical.fbp import arc_shares, redundancy
+from scidiff.domains.ct.classical.methods import first_weights
 from scidiff.domains.ct.geometry import Cone, Fan, Parallel, Vectors, even_angles
 from scidiff.domains.ct.grid import Grid
 from scidiff.domains.ct.metrics import psnr, ssim
@@ -178,6 +180,17 @@ def test_a_noise_level_that_no_weight_fits_is_told_with_its_side(factor, above):
     assert caught.value.above is above
     assert (caught.value.nearest.chi2 > 1) is above
     assert "noise level too low" in str(caught.value) if above else "noise level too high" in str(caught.value)
+
+
+def test_where_no_weight_fits_a_method_gives_the_nearest_image_and_warns():
+    scan = replace(SCAN, weights=1e4 * SCAN.weights)
+    with pytest.warns(ScanWarning, match="above whatever"):
+        result = METHODS["pwls"](scan, GRID)
+    with pytest.raises(DiscrepancyError) as caught:
+        by_discrepancy(lambda w, s: pwls(scan, GRID, w, start=s), first_weights(scan, GRID)[0])
+    assert torch.equal(result.image, caught.value.nearest.image)
+    with pytest.warns(ScanWarning, match="above whatever"):
+        assert METHODS["tv"](scan, GRID).chi2 > 1
 
 
 def test_a_search_that_is_cut_short_says_so():

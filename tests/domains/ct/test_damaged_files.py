@@ -8,10 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scidiff.domains.ct import phantoms
 from scidiff.domains.ct.cli import app
-from scidiff.domains.ct.geometry import Parallel, even_angles
-from scidiff.domains.ct.grid import Grid
 from scidiff.domains.ct.readers import (
     read_dicom,
     read_nifti,
@@ -23,17 +20,15 @@ from scidiff.domains.ct.readers import (
     write_scan,
 )
 from scidiff.domains.ct.simulation import poisson_counts, simulate
-from scidiff.domains.ct.volume import PER_MM, Volume
+from scidiff.domains.ct.volume import Volume
 from typer.testing import CliRunner
 
 from scidiff.errors import DataError, ScidiffError
 from scidiff.random import Noise
 
+from .scan_cases import DISC, GEOMETRY, VOLUME
+
 h5py = pytest.importorskip("h5py")
-DISC = phantoms.water_disc(60.0)
-GEOMETRY = Parallel(even_angles(24), 64, 3.0)
-VALUES = 0.04 * torch.rand(3, 8, 9, generator=torch.Generator().manual_seed(0))
-VOLUME = Volume(VALUES, Grid((3, 8, 9), (3.0, 2.0, 1.5)), PER_MM)
 
 
 def exchange(path: Path, views: int = 24) -> Path:

@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from scidiff.domains.ct import phantoms
-from scidiff.domains.ct.checks import ScanWarning
 from scidiff.domains.ct.datasets import load_rock, load_walnut
 from scidiff.domains.ct.geometry import Cone, Parallel, even_angles
 from scidiff.domains.ct.phantoms import Ellipsoid, Phantom
-from scidiff.domains.ct.scan import Scan
 
 from scidiff.errors import ConfigError, DataError
 
+from .scan_cases import digest, fits, quiet
+
 h5py = pytest.importorskip("h5py")
 tifffile = pytest.importorskip("tifffile")
-
-
-def quiet(load, *args, **options) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ScanWarning)
-        return load(*args, **options)
-
-
-def digest(*files: Path, root: Path) -> str:
-    """The hash that the loaders state, by the command line's own format."""
-    lines = [f"{hashlib.sha256(f.read_bytes()).hexdigest()}  {f.relative_to(root).as_posix()}" for f in sorted(files)]
-    text = "".join(line + "\n" for line in lines)
-    return lines[0].split()[0] if len(lines) == 1 else hashlib.sha256(text.encode()).hexdigest()
-
-
-def fits(scan: Scan, y: torch.Tensor, common: float = 0.0) -> bool:
-    """Whether the true line integrals have the chi^2 of the noise; `common` is the share of noise that views share."""
-    half = 0.5 * (scan.interval[1] - scan.interval[0]) / 1.96
-    return abs(float(scan.chi2(y)) - 1.0) < 4 * half * (1 + scan.geometry.views * common) ** 0.5
 
 
 # FIPS walnut

@@ -46,6 +46,16 @@ def test_from_a_phantom_to_an_image(tmp_path):
     assert json.loads((tmp_path / "v.json").read_text())["findings"] == []
 
 
+def test_classical_images_are_drawn_and_say_what_is_wrong(tmp_path):
+    run, scan, image = CliRunner(), str(tmp_path / "s.npz"), tmp_path / "x.png"
+    run.invoke(app, ["simulate", "--out", scan, "--views", "12", "--columns", "48", "--photons", "1e9"])
+    options = ["--out", str(image), "--method", "pwls", "--size", "16", "--json", "-"]
+    done = run.invoke(app, ["reconstruct", scan, *options])
+    assert done.exit_code == 0, done.output
+    assert image.read_bytes().startswith(b"\x89PNG")
+    assert "above whatever" in json.loads(done.output)["remarks"][0]
+
+
 def test_unknown_names_are_listed(tmp_path):
     done = CliRunner().invoke(app, ["simulate", "--out", str(tmp_path / "s.npz"), "--phantom", "shep-logan"])
     assert isinstance(done.exception, UnknownNameError)

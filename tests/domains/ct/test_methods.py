@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import re
-import warnings
 
 import pytest
 import torch
 from scidiff.domains.ct.classical import METHODS as CLASSICAL
 from scidiff.domains.ct.cli import app
-from scidiff.domains.ct.geometry import Parallel, even_angles
-from scidiff.domains.ct.grid import Grid
 from scidiff.domains.ct.methods import METHODS, reconstruct
 from scidiff.domains.ct.methods.problem import Problem, one_time
-from scidiff.domains.ct.priors.gaussian import GaussianPrior
 from scidiff.domains.ct.readers import write_scan
-from scidiff.domains.ct.scan import Scan
 from typer.testing import CliRunner
 
 from scidiff.errors import ConfigError
@@ -23,24 +18,9 @@ from scidiff.random import Noise
 from scidiff.sample.loop import run
 from scidiff.sample.state import RunState
 
-GRID = Grid.square(16, 400.0)
-PRIOR = GaussianPrior()
-SD = 0.05
+from .scan_cases import GRID, PRIOR, scan_and_truth
 
-
-def scan_of(seed: int = 5) -> Scan:
-    """Scan of a draw of the prior, 12 views."""
-    geometry = Parallel(even_angles(12), 24, 400 / 16)
-    truth = PRIOR.draw(1, GRID, seed=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        blank = Scan.from_projections(torch.ones(geometry.shape), geometry, sd=1.0)
-        y = blank.operator(GRID, torch.float64).apply(PRIOR.unit * truth)[0]
-        noise = Noise.range(seed, 1).normal(geometry.shape, step=0, stream="test")[0]
-        return Scan.from_projections(y + SD * noise, geometry, sd=SD)
-
-
-SCAN = scan_of()
+SCAN, _ = scan_and_truth(sd=0.05)
 PROBLEM = Problem(SCAN, GRID, PRIOR)
 
 
