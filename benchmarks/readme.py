@@ -43,6 +43,19 @@ SHOWN = {
         "samples outliers_general",
         "scaffolds: motif RMSD at most 0.2 Å, valid geometry, no clash",
     ),
+    "peers": (
+        "as advised, 8 calls: error, diffusers / scidiff",
+        "UniPC-3, 8 calls: error, diffusers / scidiff",
+        "DPM-Solver++(2M), 20 calls, 64 samples: seconds, diffusers / scidiff",
+        "exponential Adams 2, 20 calls, 64 samples: seconds, azula / scidiff",
+        "ten training steps: seconds, torchcfm / scidiff",
+        "coupling of 1024 pairs: seconds, torchcfm / scidiff",
+        "hyperbolic, float64, radius 5, distance as drawn: error, geoopt / scidiff",
+        "hyperbolic, exp: seconds, geoopt / scidiff",
+        "CT, exact adjoint, forward and adjoint: seconds, deepinv / scidiff",
+        "CT, forward and adjoint: seconds, astra / scidiff",
+        "Laplacian encoding, 4 modes: seconds, torch_geometric / scidiff",
+    ),
 }
 """Names of the rows that are shown."""
 
@@ -77,9 +90,14 @@ def section() -> str:
             raise SystemExit(f"{path} has no rows {missing}; choose among {sorted(rows)}")
         lines += [line(suite, rows[name]) for name in names]
         machine = report["hardware"]
-        told.append(f"`scidiff bench {suite}` ({len(rows)} rows, seed {report['seeds'][0]})")
+        command = "python benchmarks/peers/run.py" if suite == "peers" else f"scidiff bench {suite}"
+        told.append(f"`{command}` ({len(rows)} rows, seed {report['seeds'][0]})")
     facts = ", ".join(f"{key} {machine[key]}" for key in ("processor", "cores", "torch"))
-    head = f"Measured by {', '.join(told)}; 95 % intervals; {facts}. Every row: [benchmarks](docs/benchmarks.md)."
+    pages = "[benchmarks](docs/benchmarks.md), [peers](docs/peers.md)"
+    head = (
+        f"Measured by {', '.join(told)}; 95 % intervals; {facts}. Every row: {pages}. A ratio to a peer above 1 is in "
+        "favour of scidiff."
+    )
     table = "\n".join(lines)
     return f"{head}\n\n| science | quantity | value [interval] | bar | baseline |\n|---|---|---|---|---|\n{table}\n"
 
