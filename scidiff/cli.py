@@ -20,6 +20,7 @@ from typer.main import get_group
 
 import scidiff
 from scidiff.errors import ConfigError, ScidiffError, UnknownNameError
+from scidiff.io.command import Json, Seed
 from scidiff.registry import Entry, domains, load_domain
 
 if TYPE_CHECKING:
@@ -35,9 +36,7 @@ app = typer.Typer(
 data = typer.Typer(no_args_is_help=True, help="List and fetch data sets.")
 app.add_typer(data, name="data")
 
-Seed = Annotated[int, typer.Option(help="Seed of every random draw.", min=0)]
 Fast = Annotated[bool, typer.Option("--fast", help="Only the part of at most 90 s on two cores.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Write one JSON object to this file; '-' prints it.")]
 
 
 class CampaignCommands(TyperCommand):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -13,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from scidiff.errors import ConfigError, UnknownNameError
+from scidiff.io.command import Device, Json, Seed, bar, tell
 
-from .datasets.commands import import_data
-from .priors.commands import train
+from .datasets.import_command import import_data
+from .priors.train_command import train
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,10 +31,8 @@ app.command()(train)
 app.command("import")(import_data)
 
 Result = TypeVar("Result")
-Seed = Annotated[int, typer.Option(help="Seed of every random draw.", min=0)]
 Size = Annotated[int, typer.Option(help="Pixels on each edge of the image.", min=8)]
 Extent = Annotated[float | None, typer.Option(help="Edge of the image, mm; by default what all views see.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Write one JSON object to this file; '-' prints it.")]
 File = Annotated[Path, typer.Argument(help="Scan: .npz, HDF5 (data-exchange or NeXus), or .mat of the HTC 2022.")]
 Row = Annotated[int, typer.Option(help="Detector row of an HDF5 file.", min=0)]
 Pitch = Annotated[float | None, typer.Option(help="Detector pitch of an HDF5 file, mm, where it states none.")]
@@ -47,9 +44,9 @@ def simulate(
     out: Annotated[Path, typer.Option(help="Scan to write: .npz.")],
     phantom: Annotated[str, typer.Option(help="Name of a phantom; an unknown name lists them.")] = "shepp-logan",
     views: Annotated[int, typer.Option(help="Number of views.", min=1)] = 60,
-    columns: Annotated[int, typer.Option(help="Number of detector pixels.", min=8)] = 192,
+    columns: Annotated[int, typer.Option(help="Number of detector pixels.", min=8)] = 128,
     arc: Annotated[float, typer.Option(help="Arc of the views, degrees.")] = 180.0,
-    photons: Annotated[float, typer.Option(help="Photons that an unattenuated ray counts.")] = 1e5,
+    photons: Annotated[float, typer.Option(help="Photons that an unattenuated ray counts.")] = 2e4,
     fan: Annotated[
         float | None, typer.Option(help="Distance of the source from the axis, mm; parallel without.")
     ] = None,
@@ -71,14 +68,16 @@ def simulate(
     scan = run(body, geometry, photons, seed, ring_sd=ring_sd, axis_error=axis_error)
     write_scan(out, scan)
     facts = {"out": str(out), "phantom": body.name, "views": views, "photons": photons, "seed": seed}
-    _tell(facts, to_json, [f"{body.name}: {views} views of {columns} pixels to {out}"])
+    tell(facts, to_json, [f"{body.name}: {views} views of {columns} pixels to {out}"])
 
 
 @app.command()
 def reconstruct(
     file: File,
     out: Annotated[Path, typer.Option(help="Write .png, .npz, .tif, .nii, .nii.gz, .zarr, .dicom (a folder).")],
-    method: Annotated[str, typer.Option(help="fbp, sirt, cgls, pwls, tv, or one with a prior: posterior, ...")] = "tv",
+    method: Annotated[
+        str, typer.Option(help="posterior, dps, dpir, ...; or without a prior: fbp, sirt, cgls, pwls, tv.")
+    ] = "posterior",
     prior: Annotated[str | None, typer.Option(help="ct, gaussian, or a .safetensors file; ct by default.")] = None,
     count: Annotated[int, typer.Option(help="Samples of a method with a prior.", min=1)] = 8,
     steps: Annotated[int, typer.Option(help="Noise levels of a method with a prior.", min=1)] = 20,
@@ -89,9 +88,10 @@ def reconstruct(
     row: Row = 0,
     pitch: Pitch = None,
     centre: Centre = None,
+    device: Device = "cpu",
     to_json: Json = None,
 ) -> None:
-    """Reconstruct one slice; the weight or the stop comes from the noise level of the scan."""
+    """Reconstruct one slice: samples with their error, or one image whose weight comes from the noise of the scan."""
     from .classical import METHODS
     from .methods.registry import LATENT
     from .methods.registry import METHODS as WITH_PRIOR
@@ -103,12 +103,12 @@ def reconstruct(
     if method in WITH_PRIOR or method in LATENT:
         law = "ct" if prior is None else prior
         place = (size, extent, row, pitch, centre)
-        _with_prior(file, out, method, law, count, steps, holdout, seed, place, to_json)
+        _with_prior(file, out, method, law, count, steps, holdout, seed, place, device, to_json)
         return
     if method not in METHODS:
         raise UnknownNameError("method", method, [*METHODS, *WITH_PRIOR])
     if prior is not None:
-        raise ConfigError(f"--prior {prior} came with method '{method}', which uses none; give --method posterior, too")
+        raise ConfigError(f"--prior {prior} came with method '{method}', which uses none; leave one of them out")
     if out.suffix != ".png":
         writer_for(out)
     scan = _load(file, row, pitch, centre)
@@ -125,15 +125,16 @@ def reconstruct(
         save_volume(out, Volume(result.image.float(), grid, facts={**scan.facts, **facts}))
     low, high = report.band
     line = f"{result.method}: chi^2/n {report.chi2:.3f} (truth {low:.3f} to {high:.3f}), {seconds:.1f} s, to {out}"
-    _tell({"out": str(out), "remarks": remarks, **facts}, to_json, [line, *remarks])
+    tell({"out": str(out), "remarks": remarks, **facts}, to_json, [line, *remarks])
 
 
 def _with_prior(
     file: Path, out: Path, method: str, prior: str, count: int, steps: int, holdout: int, seed: int,
-    place: tuple[int, float | None, int, float | None, float | None], to_json: Path | None,
+    place: tuple[int, float | None, int, float | None, float | None], device: str, to_json: Path | None,
 ) -> None:  # fmt: skip
     """Draw samples; an image file gets their mean, ``.npz`` and ``.png`` all there is."""
     from .methods import reconstruct as run
+    from .methods.run import find_prior
     from .readers import save_volume
     from .readers.write import writer_for
     from .volume import Volume
@@ -144,7 +145,9 @@ def _with_prior(
         writer_for(out)
     scan = _load(file, row, pitch, centre)
     grid = _grid(scan, size, extent)
-    result = run(scan, prior, method, grid=grid, count=count, steps=steps, seed=seed, holdout=holdout)
+    law, options = find_prior(prior, device), {"count": count, "steps": steps, "seed": seed, "holdout": holdout}
+    with bar(method) as advance:
+        result = run(scan, law, method, grid=grid, progress=advance, **options)
     if whole:
         result.save(out)
     else:
@@ -155,7 +158,7 @@ def _with_prior(
         f"{result.method} ({result.label}), {count} samples: chi^2/n {facts['chi2']:.3f} of a sample (exact {low:.3f} "
         f"to {high:.3f}), {result.calls:.0f} calls, {result.seconds:.1f} s, to {out}"
     )
-    _tell(facts, to_json, [line])
+    tell(facts, to_json, [line, *result.remarks])
 
 
 @app.command()
@@ -170,7 +173,7 @@ def validate(file: File, row: Row = 0, pitch: Pitch = None, centre: Centre = Non
         **{name: value for name, value in scan.facts.items() if isinstance(value, int | float | str)},
     }
     lines = [f"{name}: {value}" for name, value in facts.items()]
-    _tell(facts, to_json, lines + [f"{finding.code}: {finding.message}" for finding in scan.findings])
+    tell(facts, to_json, lines + [f"{finding.code}: {finding.message}" for finding in scan.findings])
     return 1 if scan.findings else 0
 
 
@@ -226,13 +229,3 @@ def _grid(scan: Scan, size: int, extent: float | None) -> Grid:
             "the scan is three-dimensional; this command reconstructs one slice: use the Python interface"
         )
     return Grid.square(size, 2 * scan.geometry.field_of_view if extent is None else extent)
-
-
-def _tell(facts: dict[str, Any], to_json: Path | None, lines: list[str]) -> None:
-    """Print lines, or the facts as JSON where that was asked for."""
-    if to_json is not None and str(to_json) != "-":
-        from scidiff.io.files import atomic_write
-
-        with atomic_write(to_json) as file:
-            json.dump(facts, file, indent=2)
-    sys.stdout.write(json.dumps(facts, indent=2) + "\n" if str(to_json) == "-" else "\n".join(lines) + "\n")

@@ -115,6 +115,7 @@ def images_card(found: PosteriorImages) -> str:
             "1/mm",
         ),
     ]
+    rows += [("remark", remark, "") for remark in found.remarks]
     return card(title, line, image(_picture(found), f"images by {found.method}, colour scales in 1/mm"),
                 table(["number", "value", "exact posterior, or unit"], rows))  # fmt: skip
 

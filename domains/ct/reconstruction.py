@@ -38,6 +38,9 @@ from .units import MU_WATER, to_hu
 
 __all__ = ["PosteriorImages"]
 
+_FITTING = (0.7, 1.3)
+"""``chi^2 / n`` of samples that explain the data, with a margin for few samples and inexact methods."""
+
 
 @dataclass(frozen=True, eq=False)
 class PosteriorImages:
@@ -152,6 +155,21 @@ class PosteriorImages:
         low, high = self.interval(level, factor)
         return float(((low <= truth) & (truth <= high)).double().mean())
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What to mend before the error bars are believed: images that do not explain the data, or follow the noise."""
+        chi2, pixel = float(self.chi2[self.ok].mean()), max(self.grid.lengths[-2:])
+        fit = f"chi^2/n of the samples is {chi2:.3g}; expected {self.band[0]:.3g} to {self.band[1]:.3g}"
+        if chi2 > _FITTING[1]:
+            return (
+                f"{fit}: the images do not explain the data, and their intervals do not hold. Is the grid, with pixels "
+                f"of {pixel:.3g} mm, coarser than the detector, the noise level too low (i0, gain, sd), the object "
+                "beyond the grid; are there rings; does the method need more steps?",
+            )
+        if chi2 < _FITTING[0]:
+            return (f"{fit}: the images follow the noise. Is the noise level too high (i0, gain, sd)?",)
+        return ()
+
     def as_json(self) -> dict[str, Any]:
         """Numbers of the result as a JSON object."""
         return {
@@ -165,6 +183,7 @@ class PosteriorImages:
             "chi2_mean": self.chi2_mean,
             "chi2_mean_band": list(self.band_mean),
             "held_out_chi2": self.held_out,
+            "remarks": list(self.remarks),
             "calls": self.calls,
             "seconds": round(self.seconds, 3),
             "memory_mb": round(self.memory, 1),

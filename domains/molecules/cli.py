@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scidiff.errors import ConfigError
+from scidiff.io.command import Device, Devices, Float32, Json, MaxMinutes, RunFolder, Seed, Threads, bar, tell
 
 if TYPE_CHECKING:
     from .model import MoleculeModel
@@ -23,13 +20,10 @@ app = typer.Typer(no_args_is_help=True, help="Generate molecules that are valid 
 
 Count = Annotated[int, typer.Option(help="Number of molecules.")]
 Steps = Annotated[int, typer.Option(help="Network calls for each molecule.")]
-Seed = Annotated[int, typer.Option(help="Seed of every random draw.", min=0)]
 Out = Annotated[Path, typer.Option(help="File to write: .smi, .csv or .sdf.")]
 Model = Annotated[str, typer.Option(help="Name of a bundled model, or a .safetensors file.")]
 Temperature = Annotated[float, typer.Option(help="Temperature of the atoms; below 1 more typical, less diverse.")]
 Batch = Annotated[int, typer.Option("--batch-size", help="Molecules in one network call.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
-Json = Annotated[Path | None, typer.Option("--json", help="Write one JSON object to this file; '-' prints it.")]
 File = Annotated[Path, typer.Argument(help="SMILES file: .smi, .txt, .csv with a column 'smiles', or .gz of these.")]
 
 
@@ -89,7 +83,7 @@ def conformers(
     samples.save(out)
     good, seconds = int(samples.ok.sum()), samples.provenance["seconds"]
     facts = {"out": str(out), "count": len(samples), "ok": good, "seed": seed, **samples.provenance}
-    _tell(facts, to_json, [f"{good} of {len(samples)} conformers in {seconds:.1f} s to {out}"])
+    tell(facts, to_json, [f"{good} of {len(samples)} conformers in {seconds:.1f} s to {out}"])
 
 
 @app.command()
@@ -103,7 +97,7 @@ def validate(file: File, to_json: Json = None) -> int:
     report = check(rows)
     facts = {**report.as_json(), "file": str(file), "bad_rows": len(found.bad)}
     lines = [f"line {bad.line}: {bad.reason}" for bad in found.bad[:10]]
-    _tell(facts, to_json, [f"{name}: {value}" for name, value in facts.items()] + lines)
+    tell(facts, to_json, [f"{name}: {value}" for name, value in facts.items()] + lines)
     return 0 if report.valid == 1.0 else 1
 
 
@@ -137,22 +131,22 @@ def evaluate(
         settings=settings if reference is None else replace(settings, split=reference.name),
     )
     notes = [found.message] if found.bad else []
-    _tell(report.as_json(), to_json, [*(_metric_line(row) for row in report.table()), *notes])
+    tell(report.as_json(), to_json, [*(_metric_line(row) for row in report.table()), *notes])
 
 
 @app.command()
 def train(
-    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on from it.")],
+    out: RunFolder,
     data: Annotated[str, typer.Option(help="Name of a data set (scidiff data list), or a SMILES file.")] = "universe",
     size: Annotated[str, typer.Option(help="tiny, small, medium or large.")] = "small",
     steps: Annotated[int, typer.Option(help="Optimizer steps.", min=1)] = 14000,
     batch_size: Annotated[int, typer.Option(help="Molecules per step and process.", min=1)] = 256,
     learning_rate: Annotated[float, typer.Option(help="Peak of the cosine schedule.")] = 1e-3,
     seed: Seed = 0,
-    float32: Annotated[bool, typer.Option("--float32", help="Train in float32 instead of bf16.")] = False,
-    threads: Annotated[int | None, typer.Option(help="CPU threads of each process.", min=1)] = None,
-    devices: Annotated[int, typer.Option(help="Processes on this machine; torchrun decides otherwise.", min=1)] = 1,
-    max_minutes: Annotated[float | None, typer.Option(help="Stop, resumable, after this time.")] = None,
+    float32: Float32 = False,
+    threads: Threads = None,
+    devices: Devices = 1,
+    max_minutes: MaxMinutes = None,
 ) -> None:
     """Train a model, or go on with a run that was interrupted."""
     from scidiff.train import Precision
@@ -177,13 +171,13 @@ def train(
 
 @app.command()
 def train_conformers(
-    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on from it.")],
+    out: RunFolder,
     steps: Annotated[int, typer.Option(help="Optimizer steps.", min=1)] = 16000,
     batch_size: Annotated[int, typer.Option(help="Conformers per step.", min=1)] = 256,
     learning_rate: Annotated[float, typer.Option(help="Peak of the cosine schedule.")] = 2e-3,
     seed: Seed = 0,
-    threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
-    max_minutes: Annotated[float | None, typer.Option(help="Stop, resumable, after this time.")] = None,
+    threads: Threads = None,
+    max_minutes: MaxMinutes = None,
 ) -> None:
     """Train the conformer model on the enumerated universe, or go on with a run that was interrupted."""
     from .conformers.recipe import train as run
@@ -208,25 +202,13 @@ def _sample(out: Path, model: str, device: str, to_json: Path | None, count: int
 
     check_ending(out)
     loaded: MoleculeModel = load(model, device=device)
-    with _bar(count, "sampling") as advance:
+    with bar("sampling", count) as advance:
         samples = loaded.sample(count, progress=advance, **settings)
     samples.save(out)
     facts = {**check(samples).as_json(), "out": str(out), "seed": samples.seed, **samples.provenance}
     seconds = samples.provenance["seconds"]["total"]
     rates = f"valid {facts['valid']:.2%}, unique {facts['unique']:.2%}"
-    _tell(facts, to_json, [f"{len(samples)} molecules in {seconds:.1f} s to {out}: {rates}"])
-
-
-@contextmanager
-def _bar(total: int, text: str) -> Iterator[Callable[[int], None]]:
-    """Progress on a terminal, silence in a pipe."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(text, total=total)
-        yield lambda count: progress.advance(task, count)
+    tell(facts, to_json, [f"{len(samples)} molecules in {seconds:.1f} s to {out}: {rates}"])
 
 
 def _metric_line(row: dict[str, Any]) -> str:
@@ -234,13 +216,3 @@ def _metric_line(row: dict[str, Any]) -> str:
     number = lambda value: "-" if value is None else f"{value:.4g}"  # noqa: E731
     interval = f"[{number(row['low'])}, {number(row['high'])}]"
     return f"{row['name']:18s} {number(row['value']):>9s} {interval:22s} training set {number(row['training_set']):>9s}"
-
-
-def _tell(facts: dict[str, Any], to_json: Path | None, lines: list[str]) -> None:
-    """Print lines, or the facts as JSON where that was asked for."""
-    if to_json is not None and str(to_json) != "-":
-        from scidiff.io.files import atomic_write
-
-        with atomic_write(to_json) as file:
-            json.dump(facts, file, indent=2)
-    sys.stdout.write(json.dumps(facts, indent=2) + "\n" if str(to_json) == "-" else "\n".join(lines) + "\n")

@@ -23,11 +23,11 @@ from scidiff.errors import CheckpointError, ConfigError, UnknownNameError
 from scidiff.io.checkpoint import load_into, load_model, place
 from scidiff.process.base import Kind, ProductProcess
 from scidiff.random import Noise
-from scidiff.sample.ctmc import Ancestral, SiteRule
+from scidiff.sample.discrete.ctmc import Ancestral, SiteRule
+from scidiff.sample.discrete.sharpen import Temperature
 from scidiff.sample.grids import Grid, uniform_grid
 from scidiff.sample.loop import run
 from scidiff.sample.model import Evaluation
-from scidiff.sample.sharpen import Temperature
 from scidiff.sample.state import RunState
 from scidiff.sample.transform import Transform
 from scidiff.spaces import State

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .commands import problems, solve, validate
-from .flow_commands import sample
+from scidiff.io.command import Devices, Float32, MaxMinutes, RunFolder, Seed, Threads
+
+from .problem_commands import problems, solve, validate
+from .sample_command import sample
 
 __all__ = ["app"]
 
@@ -23,17 +24,17 @@ app.command()(sample)
 
 @app.command()
 def train(
-    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on from it.")],
+    out: RunFolder,
     recipe: Annotated[str, typer.Option("--recipe", "--data", help="burgers, darcy, flow, flow-tune, heat.")] = "flow",
     steps: Annotated[int | None, typer.Option(help="Optimizer steps.", min=2)] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples per step and process.", min=2)] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak of the cosine schedule.")] = None,
     start: Annotated[str | None, typer.Option(help="Model to go on from, for the recipes that do.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of every random draw.", min=0)] = 0,
-    float32: Annotated[bool, typer.Option("--float32", help="Train in float32 instead of bf16.")] = False,
-    threads: Annotated[int | None, typer.Option(help="CPU threads of each process.", min=1)] = None,
-    devices: Annotated[int, typer.Option(help="Processes on this machine; torchrun decides otherwise.", min=1)] = 1,
-    max_minutes: Annotated[float | None, typer.Option(help="Stop, resumable, after this time.")] = None,
+    seed: Seed = 0,
+    float32: Float32 = False,
+    threads: Threads = None,
+    devices: Devices = 1,
+    max_minutes: MaxMinutes = None,
 ) -> None:
     """Train a model, or go on with a run that was interrupted."""
     from scidiff.train import Precision

@@ -33,11 +33,11 @@ from scidiff.process.base import Kind
 from scidiff.process.schedule import Schedule
 from scidiff.process.straight import prediction
 from scidiff.random import Noise
+from scidiff.sample.continuous.table import Table, TableRule
 from scidiff.sample.grids import Grid, log_snr_grid, uniform_grid
 from scidiff.sample.jump import Jump
 from scidiff.sample.loop import run
 from scidiff.sample.state import RunState
-from scidiff.sample.table import Table, TableRule
 
 from .flow_calibration import FlowCalibration
 from .flow_geometry import FlowGeometry
@@ -172,8 +172,8 @@ class FlowModel:
         steps, seed
             Network calls for each flow, and the seed of the run.
         solver
-            A function of schedule and grid that returns a table, e.g. `scidiff.sample.exponential.dpmpp_2m`, to use
-            instead of the jumps of the flow map.
+            A function of schedule and grid that returns a table, e.g. `scidiff.sample.dpmpp_2m`, to use instead of the
+            jumps of the flow map.
         relax
             Time for which the equation carries the flows on, in passages of the box; that of the card by default, 0
             for what the network says.

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from .cli_output import tell
+from scidiff.io.command import Json, tell
+
 from .evaluate_command import evaluate
 from .sample_command import sample
-from .scaffolding.command import motif
-from .sequence.command import sequence
+from .scaffolding.motif_command import motif
+from .sequence.sequence_command import sequence
 from .torsion.train_command import train
 
 __all__ = ["app"]
@@ -23,7 +24,6 @@ for command in (sample, motif, train, evaluate, sequence):
 File = Annotated[Path, typer.Argument(help="Structure file: .cif, .bcif, .pdb.")]
 Out = Annotated[Path, typer.Option(help="File to write: .cif, .bcif or .pdb.")]
 Gaps = Annotated[bool, typer.Option("--split-gaps", help="Divide chains at gaps instead of refusing them.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Write one JSON object to this file; '-' prints it.")]
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scidiff.errors import DataError
+from scidiff.io.command import Json, tell
 
 if TYPE_CHECKING:
     from .chains import Chains
@@ -24,10 +25,9 @@ def evaluate(
     ] = True,
     novelty: Annotated[bool, typer.Option(help="Nearest training chain; about half a second a chain.")] = True,
     paired: Annotated[int, typer.Option(help="Chains compared pair by pair; 0 for none.", min=0)] = 48,
-    to_json: Annotated[Path | None, typer.Option("--json", help="Write one JSON object here; '-' prints it.")] = None,
+    to_json: Json = None,
 ) -> None:
     """Measure a set of chains: validity, gates, secondary structure, distributions, diversity, novelty."""
-    from .cli_output import tell
     from .data import load, select
     from .evaluation import evaluate as measure
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scidiff.errors import ConfigError
+from scidiff.io.command import Device, Json, Seed, bar, tell
 
 if TYPE_CHECKING:
     from .chains import Chains
@@ -23,7 +24,7 @@ def sample(
     length: Annotated[int | None, typer.Option(help="Residues of each chain; 64 where nothing else says it.")] = None,
     lengths: Annotated[str, typer.Option(help="Lengths to go through in turn, e.g. 48,60,72.")] = "",
     steps: Annotated[int, typer.Option(help="Network calls for each chain.", min=1)] = 20,
-    seed: Annotated[int, typer.Option(help="Seed of every random draw.", min=0)] = 0,
+    seed: Seed = 0,
     temperature: Annotated[float, typer.Option(help="Temperature of the CA noise; below 1 more alike.")] = 1.0,
     secondary: Annotated[str, typer.Option(help="Plan, e.g. HHHHHHHH--EEEEE; C is coil too.")] = "",
     symmetry: Annotated[str, typer.Option(help="C3, D2, T, O, I or screw(rise,angle,count): assemblies.")] = "",
@@ -35,8 +36,8 @@ def sample(
     trajectory: Annotated[
         bool, typer.Option("--trajectory", help="Also write the path of the first sample as models of one file.")
     ] = False,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
-    to_json: Annotated[Path | None, typer.Option("--json", help="Write one JSON object here; '-' prints it.")] = None,
+    device: Device = "cpu",
+    to_json: Json = None,
 ) -> None:
     """Draw backbones and write each to an mmCIF file; the report stands beside them."""
     from .torsion.model import load
@@ -93,7 +94,8 @@ def _drawn(
     each = _numbers(lengths)
     plan = secondary.upper().replace("C", "-") if secondary else None
     sizes = None if not each else [each[k % len(each)] for k in range(common["count"])]
-    drawn = loaded.sample(length=length, lengths=sizes, secondary=plan, relax=relax, **common)
+    with bar("sampling", common["count"]) as advance:
+        drawn = loaded.sample(length=length, lengths=sizes, secondary=plan, relax=relax, progress=advance, **common)
     source = {name: value for name, value in drawn.provenance.items() if isinstance(value, str | int | float)}
     facts = {
         "ok": int(drawn.ok.sum()),
@@ -215,7 +217,6 @@ def _finish(out: Path, chains: Chains, facts: dict[str, Any], to_json: Path | No
 
     from scidiff.io.files import atomic_write
 
-    from .cli_output import tell
     from .validation import validate
 
     report = validate(chains)

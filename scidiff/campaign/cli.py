@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from scidiff.errors import ConfigError
+from scidiff.io.command import Json, tell
 
 __all__ = ["app"]
 
@@ -17,7 +17,6 @@ app = typer.Typer(no_args_is_help=True, help="Batch design campaigns: run, stop,
 
 File = Annotated[Path, typer.Argument(help="Specification of the campaign, a TOML file.")]
 Where = Annotated[str, typer.Argument(help="Folder of the campaign: a path, or an address such as s3://bucket/run.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Write one JSON object to this file; '-' prints it.")]
 
 
 @app.callback()
@@ -69,7 +68,7 @@ def run(
         *(f"shard {shard} was damaged and is made anew" for shard in outcome.mended),
     ]
     facts = {**vars(outcome), "quarantined": {str(k): why for k, why in outcome.quarantined.items()}, "out": out}
-    _tell(facts, to_json, lines)
+    tell(facts, to_json, lines)
     return 1 if outcome.quarantined else 0
 
 
@@ -93,7 +92,7 @@ def check(specification: File, to_json: Json = None) -> None:
     }
     if settings.steer is not None:
         facts["steer"] = settings.steer.model_dump()
-    _tell(facts, to_json, [f"{name}: {value}" for name, value in facts.items()])
+    tell(facts, to_json, [f"{name}: {value}" for name, value in facts.items()])
 
 
 @app.command()
@@ -102,7 +101,7 @@ def status(folder: Where, to_json: Json = None) -> None:
     from .state import status as look
 
     found = look(folder)
-    _tell(found.as_json(), to_json, found.lines())
+    tell(found.as_json(), to_json, found.lines())
 
 
 @app.command()
@@ -136,7 +135,7 @@ def select(
         write(folder, out, found)
     steps = ("accepted", "pool", "capped", "picked")
     told = ", ".join(f"{step} {found.facts[step]:,}" for step in steps if step in found.facts)
-    _tell({**found.facts, "index": found.index.tolist(), "rank": found.rank.tolist()}, to_json, [told])
+    tell({**found.facts, "index": found.index.tolist(), "rank": found.rank.tolist()}, to_json, [told])
 
 
 @app.command()
@@ -155,7 +154,7 @@ def export(
 
     chosen = load_selection(folder) if where is None and Folder.at(folder).exists(FILE) else None
     count = write(folder, out, chosen, condition=where or "accepted")
-    _tell({"out": str(out), "count": count}, to_json, [f"{count:,} rows to {out}"])
+    tell({"out": str(out), "count": count}, to_json, [f"{count:,} rows to {out}"])
 
 
 @app.command()
@@ -168,13 +167,3 @@ def script(
     from .slurm import read_slurm
 
     sys.stdout.write(read_slurm(settings).script(threads, scheduler))
-
-
-def _tell(facts: dict[str, Any], to_json: Path | None, lines: list[str]) -> None:
-    """Print lines, or the facts as JSON where that was asked for."""
-    if to_json is not None and str(to_json) != "-":
-        from scidiff.io.files import atomic_write
-
-        with atomic_write(to_json) as file:
-            json.dump(facts, file, indent=2)
-    sys.stdout.write(json.dumps(facts, indent=2) + "\n" if str(to_json) == "-" else "\n".join(lines) + "\n")

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from scidiff.denoise.denoiser import Denoiser
 from scidiff.errors import ConfigError, ShapeError
-from scidiff.process.base import Kind, site_time
+from scidiff.process.base import Kind, sample_time, site_time
 from scidiff.process.schedule import Schedule
 
 __all__ = ["DatasetDenoiser", "SubsetDenoiser"]
@@ -154,20 +154,18 @@ class SubsetDenoiser:
         tuple of Tensor
             Shapes ``(batch, *event)``, ``(batch,)`` and ``(batch,)``.
         """
-        time = site_time(t, x).expand(x.shape).flatten(1)
-        if bool((time != time[:, :1]).any()):
-            raise ShapeError("a subset takes one time per sample; times per site came: use DatasetDenoiser")
+        time = sample_time(t, x, "a subset takes one time per sample: use DatasetDenoiser")[:, None]
         mean = torch.zeros(len(x), self.flat.shape[1], dtype=torch.float64, device=x.device)
         bound, read = torch.zeros(2, len(x), dtype=torch.float64, device=x.device)
         open_rows, count = torch.arange(len(x), device=x.device), self.first
         while len(open_rows) and 4 * count <= len(self.flat):
-            m, error = self._average(x[open_rows].double().flatten(1), time[open_rows, :1], count)
+            m, error = self._average(x[open_rows].double().flatten(1), time[open_rows], count)
             good = error <= self.error
             done = open_rows[good]
             mean[done], bound[done], read[done] = m[good], error[good], float(count)
             open_rows, count = open_rows[~good], 4 * count
         if len(open_rows):
-            mean[open_rows] = self.exact(x[open_rows], time[open_rows, 0]).flatten(1)
+            mean[open_rows] = self.exact(x[open_rows], time[open_rows].squeeze(1)).flatten(1)
             read[open_rows] = float(len(self.flat))
         return mean.reshape(x.shape), bound, read
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from scidiff.denoise.denoiser import Denoiser
 from scidiff.errors import ConfigError, ShapeError
-from scidiff.process.base import Kind, site_time
+from scidiff.process.base import Kind, sample_time, site_time
 from scidiff.process.schedule import Schedule
 from scidiff.random import Source
 from scidiff.spaces.categorical import draw
@@ -180,8 +180,8 @@ class GaussianMixture:
     def _levels(self, x: Tensor, t: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
         """Time, signal and noise per site, shape ``(batch, dim)``."""
         time = site_time(t, x).expand(x.shape).flatten(1)
-        if self._basis is not None and bool((time != time[:, :1]).any()):
-            raise ShapeError("full covariances take one time per sample; times per site came: use diagonal ones")
+        if self._basis is not None:
+            sample_time(t, x, "full covariances take one time per sample: use diagonal ones")
         return time, self.schedule.alpha(time), self.schedule.sigma(time)
 
     def _whiten(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:

@@ -43,7 +43,7 @@ from torch import Tensor
 from scidiff.denoise.dataset import DatasetDenoiser, SubsetDenoiser
 from scidiff.denoise.denoiser import Denoiser
 from scidiff.errors import ConfigError, ShapeError
-from scidiff.process.base import Kind, site_time
+from scidiff.process.base import Kind, sample_time
 from scidiff.process.schedule import Schedule
 from scidiff.random import Noise
 
@@ -185,7 +185,7 @@ class StratifiedDenoiser:
             size *= 4
         rows = out.open.nonzero().squeeze(1)
         for part in rows.split(max(self.memory // self.exact.chunk, 1)):
-            mean, entropy = self.exact._scan(x[part], site_time(t, x).expand(x.shape).flatten(1)[part, 0])
+            mean, entropy = self.exact._scan(x[part], sample_time(t, x)[part])
             out.put(part, mean, 0.0, entropy.exp(), len(self.data), Means.EXACT)
         return out.result(x.shape)
 
@@ -256,10 +256,8 @@ class StratifiedDenoiser:
         """Scaled states ``x / alpha`` and ratios ``s``; where no signal is left, the centre and infinity."""
         if x.shape[1:] != self.exact.data.shape[1:]:
             raise ShapeError(f"x has shape {tuple(x.shape)}; expected (batch, {tuple(self.exact.data.shape[1:])})")
-        time = site_time(t, x).expand(x.shape).flatten(1)
-        if bool((time != time[:, :1]).any()):
-            raise ShapeError("strata take one time per sample; times per site came: use DatasetDenoiser")
-        alpha, sigma = self.schedule.alpha(time[:, :1]), self.schedule.sigma(time[:, :1])
+        time = sample_time(t, x, "strata take one time per sample: use DatasetDenoiser")[:, None]
+        alpha, sigma = self.schedule.alpha(time), self.schedule.sigma(time)
         alive = alpha > 0
         u = torch.where(alive, x.double().flatten(1) / torch.where(alive, alpha, 1.0), self.index.centre)
         return u, torch.where(alive, sigma / alpha, torch.inf).squeeze(1)

@@ -16,7 +16,7 @@ from scidiff.denoise.condition import take_condition
 from scidiff.denoise.enumerated import Enumerated
 from scidiff.errors import ConfigError
 from scidiff.process.base import site_time
-from scidiff.sample.ctmc import Ancestral, SiteRule
+from scidiff.sample.discrete.ctmc import Ancestral, SiteRule
 from scidiff.sample.loop import run
 from scidiff.sample.model import Evaluation
 from scidiff.sample.state import RunState

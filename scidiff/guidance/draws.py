@@ -30,12 +30,12 @@ from scidiff.process.base import Kind, site_time
 from scidiff.process.gaussian import GaussianProcess
 from scidiff.process.schedule import VESchedule
 from scidiff.random import Noise
-from scidiff.sample.exponential import unipc
+from scidiff.sample.continuous.exponential import unipc
+from scidiff.sample.continuous.table import TableRule
 from scidiff.sample.grids import log_snr_grid
 from scidiff.sample.loop import run
 from scidiff.sample.model import Evaluation
 from scidiff.sample.state import RunState
-from scidiff.sample.table import TableRule
 
 __all__ = ["Draws", "ExactDraws", "Glass"]
 

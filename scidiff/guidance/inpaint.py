@@ -31,9 +31,9 @@ from torch import Tensor
 from scidiff.errors import ConfigError, ShapeError
 from scidiff.process.gaussian import GaussianProcess
 from scidiff.process.schedule import Schedule
-from scidiff.sample.restart import chain
+from scidiff.sample.continuous.restart import chain
+from scidiff.sample.continuous.table import Table
 from scidiff.sample.state import RunState
-from scidiff.sample.table import Table
 
 __all__ = ["Replace", "repaint"]
 

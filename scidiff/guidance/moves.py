@@ -18,10 +18,10 @@ from torch import Tensor
 
 from scidiff.errors import ConfigError
 from scidiff.process.discrete import DiscreteProcess
-from scidiff.sample.ctmc import SiteRule, site_uniforms
+from scidiff.sample.continuous.table import TableRule
+from scidiff.sample.discrete.ctmc import SiteRule, site_uniforms
 from scidiff.sample.loop import Plan
 from scidiff.sample.state import RunState
-from scidiff.sample.table import TableRule
 from scidiff.spaces.categorical import draw_probs
 
 __all__ = ["Moves", "SiteMoves", "TableMoves"]

@@ -36,9 +36,9 @@ from scidiff.guidance.moves import Moves, TableMoves
 from scidiff.guidance.reward import evaluate_reward, mark_failed
 from scidiff.guidance.tilt import BaseTilt
 from scidiff.random import Noise
+from scidiff.sample.continuous.table import TableRule
 from scidiff.sample.model import Evaluation
 from scidiff.sample.state import RunState
-from scidiff.sample.table import TableRule
 from scidiff.sample.transform import Transform
 from scidiff.spaces import state_map
 

@@ -24,10 +24,10 @@ from scidiff.guidance.tilt import Tilt
 from scidiff.process.base import Process, ProductProcess
 from scidiff.process.gaussian import GaussianProcess
 from scidiff.random import Noise
+from scidiff.sample.continuous.table import Table, TableRule
 from scidiff.sample.loop import Plan, Rule, run
 from scidiff.sample.model import Policy
 from scidiff.sample.state import RunState
-from scidiff.sample.table import Table, TableRule
 from scidiff.sample.transform import Transform
 from scidiff.spaces import State
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scidiff.sample.table import Table
+from scidiff.sample.continuous.table import Table
 
 __all__ = ["table_spread"]
 

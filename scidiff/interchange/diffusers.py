@@ -34,7 +34,7 @@ from scidiff.interchange.levels import (
     sample_levels,
     working_dtype,
 )
-from scidiff.process.base import Kind
+from scidiff.process.base import Kind, sample_time
 from scidiff.process.gaussian import GaussianProcess
 from scidiff.process.schedule import Schedule
 
@@ -191,7 +191,7 @@ def from_diffusers(
     kind = _kind(prediction_type)
 
     def mean(x: Tensor, t: Tensor, condition: Any = None) -> Tensor:
-        time = _one_time(t, x)
+        time = sample_time(t, x)
         lam = sample_levels(schedule.lam(time), x, "time")
         if kind is Kind.EPS and bool(lam.isneginf().any()):
             raise NumericalError(
@@ -227,16 +227,3 @@ def _prediction(output: Any) -> Tensor:
     if not isinstance(found, Tensor):
         raise ConfigError(f"the model returned a {type(output).__name__}; expected a tuple, or a member 'sample'")
     return found
-
-
-def _one_time(t: Tensor | float, x: Tensor) -> Tensor:
-    """One time for each sample, from one per site."""
-    t = torch.as_tensor(t, dtype=torch.float64, device=x.device)
-    if t.ndim < 2:
-        return t
-    flat = t.flatten(1)
-    if bool((flat != flat[:, :1]).any()):
-        raise ConfigError(
-            "sites of one sample have different times; a model with one timestep for each sample has none"
-        )
-    return flat[:, 0]

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from scidiff.errors import ConfigError, ShapeError
 from scidiff.spaces import SO3, Manifold, Power, Space, Torus
+from scidiff.spaces.times import sample_time
 
 __all__ = ["TwoTimeMLP", "point_features"]
 
@@ -124,7 +125,7 @@ class TwoTimeMLP(nn.Module):
         """
         dtype = self.layers[0].weight.dtype
         parts = [point_features(self.space, x.to(dtype))]
-        for time in (_sample_time(t, x).to(dtype), _sample_time(s, x).to(dtype)):
+        for time in (sample_time(t, x).to(dtype), sample_time(s, x).to(dtype)):
             parts += [time.unsqueeze(1), _waves(time.unsqueeze(1), math.pi, self.frequencies)]
         if self.conditions:
             if condition is None or condition.shape != (len(x), self.conditions):
@@ -141,14 +142,3 @@ def _waves(value: Tensor, unit: float, count: int) -> Tensor:
         1
     )
     return torch.cat([phase.cos(), phase.sin()], dim=1)
-
-
-def _sample_time(t: Tensor, x: Tensor) -> Tensor:
-    """One time per sample, shape ``(batch,)``."""
-    t = torch.as_tensor(t, device=x.device)
-    if t.ndim <= 1:
-        return t.expand(len(x))
-    flat = t.expand(len(x), *t.shape[1:]).flatten(1)
-    if bool((flat != flat[:, :1]).any()):
-        raise ShapeError("sites of one sample came with different times; this network takes one time per sample")
-    return flat[:, 0]

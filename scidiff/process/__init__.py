@@ -1,6 +1,6 @@
 """Laws of the noise: what ``x_t`` is, given ``x_0``."""
 
-from scidiff.process.base import Kind, Process, ProductProcess, site_time
+from scidiff.process.base import Kind, Process, ProductProcess, sample_time, site_time
 from scidiff.process.bounds import md4, mdlm, udlm
 from scidiff.process.clocks import ExponentialClock, PathClock, PowerClock
 from scidiff.process.cochain import CochainProcess
@@ -97,6 +97,7 @@ __all__ = [
     "posterior_from_score",
     "product_balance",
     "score_entropy",
+    "sample_time",
     "site_time",
     "tree",
     "udlm",

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from scidiff.random import Source
 from scidiff.spaces import Product, Space, State
+from scidiff.spaces.times import sample_time, site_time
 
-__all__ = ["Kind", "Process", "ProductProcess", "site_time"]
+__all__ = ["Kind", "Process", "ProductProcess", "sample_time", "site_time"]
 
 
 class Kind(Enum):
@@ -32,15 +32,6 @@ class Kind(Enum):
     LOGITS = "logits"
     LOO_LOGITS = "loo_logits"
     TANGENT = "tangent"
-
-
-def site_time(t: Tensor | float, x: Tensor) -> Tensor:
-    """Bring a time to float64 and to a shape that broadcasts against the sites of ``x``.
-
-    A tensor ``t`` of shape ``(batch,)`` gains trailing axes; scalars and per-site tensors pass.
-    """
-    t = torch.as_tensor(t, dtype=torch.float64, device=x.device)
-    return t.reshape(-1, *(1,) * (x.ndim - 1)) if t.ndim == 1 and x.ndim > 1 else t
 
 
 class Process(ABC):

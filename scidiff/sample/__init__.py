@@ -17,52 +17,88 @@ Examples
 (20, 3.0, 0.5)
 """
 
-from scidiff.sample.adaptive import Adaptive, AdaptiveAdams
-from scidiff.sample.audit import AuditRow, audit_chain, audit_figure, audit_rules
-from scidiff.sample.bands import NestedNoise, coarsen, radial_spectrum, refine
-from scidiff.sample.correctors import LooGibbs
-from scidiff.sample.ctmc import (
+from scidiff.sample.continuous import (
+    Adaptive,
+    AdaptiveAdams,
+    Bdia,
+    CoarseSchedule,
+    Level,
+    ModeRule,
+    MultiresolutionRun,
+    NestedNoise,
+    ParallelRun,
+    Recorder,
+    Retracted,
+    RetractedBridge,
+    RetractedHeat,
+    Table,
+    TableRule,
+    analytic_dpm,
+    ancestral,
+    chain,
+    coarsen,
+    ddim,
+    deis,
+    dp_keys,
+    dpmpp_2m,
+    dpmpp_2m_sde,
+    dpmpp_3m,
+    edm_churn,
+    exponential_adams,
+    heun,
+    invert_bdia,
+    multiresolution,
+    parareal,
+    picard,
+    radial_spectrum,
+    refine,
+    restart,
+    retimed,
+    sa_solver,
+    sensitivities,
+    unipc,
+)
+from scidiff.sample.discrete import (
     Ancestral,
+    AuditRow,
+    Confidence,
+    EntropyBounded,
+    ExactLaws,
+    FirstHitting,
+    ForwardBackward,
+    InfoGain,
+    LooGibbs,
+    MinimumEntropy,
+    Nucleus,
     ProjectAndNoise,
     Psi,
+    RandomOrder,
+    RateLeaping,
     SiteRule,
     TauLeaping,
+    Temperature,
+    Trapezoidal,
+    Uniformisation,
     Unmask,
+    audit_chain,
+    audit_figure,
+    audit_rules,
+    campbell,
+    defog,
+    gat,
+    polydec_grid,
     remdm_capped,
     remdm_rescaled,
 )
-from scidiff.sample.discrete_flow import RateLeaping, campbell, defog, gat, polydec_grid
 from scidiff.sample.entropic import entropic_grid
-from scidiff.sample.exact_laws import ExactLaws
-from scidiff.sample.exponential import deis, dpmpp_2m, dpmpp_2m_sde, dpmpp_3m, exponential_adams, sa_solver, unipc
 from scidiff.sample.factor import FactorRule
 from scidiff.sample.grids import Grid, edm_grid, log_snr_grid, uniform_grid
-from scidiff.sample.inversion import Bdia, invert_bdia
 from scidiff.sample.jump import Jump
-from scidiff.sample.keys import Recorder, dp_keys, sensitivities
 from scidiff.sample.loop import Corrector, Plan, Rule, run
 from scidiff.sample.model import Evaluation, Model, Policy
-from scidiff.sample.modes import ModeRule
-from scidiff.sample.multiresolution import (
-    CoarseSchedule,
-    Level,
-    MultiresolutionRun,
-    multiresolution,
-    retimed,
-)
-from scidiff.sample.parallel import ParallelRun, parareal, picard
-from scidiff.sample.plans import Confidence, EntropyBounded, FirstHitting, InfoGain, MinimumEntropy, RandomOrder
 from scidiff.sample.policy import DPKeys, Sensitivity, Stride
-from scidiff.sample.predictor_corrector import ForwardBackward
-from scidiff.sample.restart import chain, edm_churn, restart
-from scidiff.sample.retracted import Retracted, RetractedBridge, RetractedHeat
-from scidiff.sample.sharpen import Nucleus, Temperature
-from scidiff.sample.solvers import analytic_dpm, ancestral, ddim, heun
 from scidiff.sample.state import RunState, Stamp
-from scidiff.sample.table import Table, TableRule
 from scidiff.sample.transform import Branch, Transform
-from scidiff.sample.trapezoidal import Trapezoidal
-from scidiff.sample.uniformisation import Uniformisation
 
 __all__ = [
     "Adaptive",

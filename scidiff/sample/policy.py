@@ -120,7 +120,7 @@ class Stride(CachePolicy):
 
 @dataclass(frozen=True, eq=False)
 class DPKeys(CachePolicy):
-    """Evaluate where a key of ``lam`` is passed; `scidiff.sample.keys.dp_keys` finds the best keys.
+    """Evaluate where a key of ``lam`` is passed; `scidiff.sample.continuous.keys.dp_keys` finds the best keys.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ class Sensitivity(CachePolicy):
     nodes
         Values of ``lam`` at which the sensitivities are known, rising.
     to_state, to_level
-        ``J_x`` and ``J_lam`` at the nodes, from `scidiff.sample.keys.sensitivities`.
+        ``J_x`` and ``J_lam`` at the nodes, from `scidiff.sample.continuous.keys.sensitivities`.
     eps
         Largest change that is accepted.
     longest

@@ -20,8 +20,8 @@ from scidiff.denoise import Denoiser, GaussianMixture
 from scidiff.process import Kind, Schedule
 from scidiff.random import Noise
 from scidiff.sample import Table
-from scidiff.sample.bands import NestedNoise, coarsen, wavenumber
-from scidiff.sample.multiresolution import CoarseSchedule, Level, multiresolution
+from scidiff.sample.continuous.bands import NestedNoise, coarsen, wavenumber
+from scidiff.sample.continuous.multiresolution import CoarseSchedule, Level, multiresolution
 from scidiff.spaces import State
 
 __all__ = ["PointNoise", "TorusField", "fourier_w2", "propagate"]

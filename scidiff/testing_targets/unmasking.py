@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from scidiff.sample import Confidence, Evaluation, InfoGain, Model, SiteRule, Unmask
-from scidiff.sample.plans import UnmaskingPlan, pending
+from scidiff.sample.discrete.plans import UnmaskingPlan, pending
 from scidiff.testing_targets.enumeration import Chain
 
 __all__ = ["Scripted", "unmask", "unmask_confident", "unmask_scripted"]

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from scidiff.errors import ConfigError
-from scidiff.process.base import Kind
+from scidiff.process.base import Kind, site_time
 from scidiff.process.discrete import DiscreteProcess
 from scidiff.process.gaussian import GaussianProcess
 from scidiff.random import SharedNoise, Source
@@ -44,7 +44,8 @@ class DenoisingTask:
     process
         Law of the noise.
     denoiser
-        Network ``(x_t, t) -> prediction`` with ``t`` of shape ``(batch,)``.
+        Network ``(x_t, t, condition) -> prediction``, called as in sampling: ``t`` has the shape of ``x_t``, float64;
+        one that wants one time for each sample asks `scidiff.process.sample_time`. The condition is ``None`` here.
     kind
         What the network predicts.
     levels
@@ -140,9 +141,23 @@ class DenoisingTask:
             "seed": self.seed,
         }
 
+    def mean(self, x_t: Tensor, t: Tensor, condition: Any = None) -> Tensor:
+        """Denoised mean, or its logits, asked of the network as a sampler asks.
+
+        Parameters
+        ----------
+        x_t, t
+            Noisy states, and the time of each, shape ``(batch,)``.
+        condition
+            What the network is told besides.
+        """
+        return self.process.convert(
+            self.denoiser(x_t, site_time(t, x_t).expand(x_t.shape), condition), self.kind, x_t, t
+        )
+
     def _predict(self, x0: Tensor, t: Tensor, noise: Source) -> tuple[Tensor, Tensor]:
         x_t = self.process.noise(x0, t, noise)
-        return self.process.convert(self.denoiser(x_t, t), self.kind, x_t, t), x_t
+        return self.mean(x_t, t), x_t
 
     def _level(self, draw: NoiseDraw) -> Tensor | None:
         return draw.u if isinstance(self.process, GaussianProcess) else None

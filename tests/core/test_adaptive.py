@@ -13,7 +13,7 @@ from scidiff.errors import ConfigError
 from scidiff.process import EDMSchedule, GaussianProcess, Kind, LinearFlowSchedule, VPSchedule
 from scidiff.random import Noise
 from scidiff.sample import RunState, TableRule, log_snr_grid, run, unipc
-from scidiff.sample.adaptive import Adaptive
+from scidiff.sample.continuous.adaptive import Adaptive
 from scidiff.spaces import Euclidean
 from scidiff.testing_targets.gaussian import VE, flow, target_a
 from scidiff.testing_targets.orders import reference, starts

@@ -119,7 +119,7 @@ class _Shift(torch.nn.Module):
         self.shift = torch.nn.Parameter(torch.zeros(()))
         self.seen: list[torch.Tensor] = []
 
-    def forward(self, x, t):
+    def forward(self, x, t, condition=None):
         self.seen.append(x.detach())
         return x + self.shift
 

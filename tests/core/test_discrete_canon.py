@@ -21,16 +21,16 @@ from scidiff.process.matrix_kernel import MatrixKernel
 from scidiff.process.score_entropy import denoising_score_entropy, log_score, score_entropy
 from scidiff.process.survival import Cosine
 from scidiff.random import Noise
-from scidiff.sample.audit import audit_chain
-from scidiff.sample.ctmc import Ancestral
-from scidiff.sample.discrete_flow import polydec_grid
-from scidiff.sample.exact_laws import ExactLaws
+from scidiff.sample.discrete.ctmc import Ancestral
+from scidiff.sample.discrete.discrete_flow import polydec_grid
+from scidiff.sample.discrete.exact_audit import audit_chain
+from scidiff.sample.discrete.exact_laws import ExactLaws
+from scidiff.sample.discrete.predictor_corrector import ForwardBackward
+from scidiff.sample.discrete.trapezoidal import Trapezoidal
+from scidiff.sample.discrete.uniformisation import Uniformisation
 from scidiff.sample.grids import Grid, uniform_grid
 from scidiff.sample.loop import run
-from scidiff.sample.predictor_corrector import ForwardBackward
 from scidiff.sample.state import RunState
-from scidiff.sample.trapezoidal import Trapezoidal
-from scidiff.sample.uniformisation import Uniformisation
 from scidiff.spaces import Categorical
 from tests.core.test_kernels import banded
 

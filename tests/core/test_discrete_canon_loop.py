@@ -15,15 +15,15 @@ from scidiff.process.flow import MinimalFlow, MixtureFlow, TimeReversal
 from scidiff.process.kernels import marginal, mask, uniform
 from scidiff.process.survival import Cosine, Power
 from scidiff.random import Noise
-from scidiff.sample.audit import audit_chain, audit_figure, audit_rules
-from scidiff.sample.discrete_flow import RateLeaping, campbell
-from scidiff.sample.exact_laws import ExactLaws
+from scidiff.sample.discrete.discrete_flow import RateLeaping, campbell
+from scidiff.sample.discrete.exact_audit import audit_chain, audit_figure, audit_rules
+from scidiff.sample.discrete.exact_laws import ExactLaws
+from scidiff.sample.discrete.predictor_corrector import ForwardBackward
+from scidiff.sample.discrete.trapezoidal import Trapezoidal
+from scidiff.sample.discrete.uniformisation import BothEnds, Uniformisation, WhereDataForms
 from scidiff.sample.grids import Grid, uniform_grid
 from scidiff.sample.loop import run
-from scidiff.sample.predictor_corrector import ForwardBackward
 from scidiff.sample.state import RunState
-from scidiff.sample.trapezoidal import Trapezoidal
-from scidiff.sample.uniformisation import BothEnds, Uniformisation, WhereDataForms
 from tests.core.test_discrete_canon import exact, rough
 
 

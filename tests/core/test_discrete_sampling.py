@@ -17,8 +17,8 @@ from scidiff.process.discrete import DiscreteProcess
 from scidiff.process.kernels import mask, tree, uniform
 from scidiff.process.survival import Linear, Power
 from scidiff.random import Noise
-from scidiff.sample.correctors import LooGibbs
-from scidiff.sample.ctmc import (
+from scidiff.sample.discrete.correctors import LooGibbs
+from scidiff.sample.discrete.ctmc import (
     Ancestral,
     ProjectAndNoise,
     Psi,
@@ -28,10 +28,17 @@ from scidiff.sample.ctmc import (
     remdm_rescaled,
     site_uniforms,
 )
+from scidiff.sample.discrete.plans import (
+    Confidence,
+    EntropyBounded,
+    FirstHitting,
+    InfoGain,
+    MinimumEntropy,
+    RandomOrder,
+)
 from scidiff.sample.grids import Grid, uniform_grid
 from scidiff.sample.loop import Rule, run
 from scidiff.sample.model import Evaluation
-from scidiff.sample.plans import Confidence, EntropyBounded, FirstHitting, InfoGain, MinimumEntropy, RandomOrder
 from scidiff.sample.state import RunState
 from scidiff.sample.transform import Transform
 from scidiff.spaces import Categorical

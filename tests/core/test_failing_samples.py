@@ -32,7 +32,7 @@ from scidiff.sample import (
     run,
     uniform_grid,
 )
-from scidiff.sample.parallel import parareal, picard
+from scidiff.sample.continuous.parallel import parareal, picard
 from scidiff.spaces import Categorical, Euclidean
 from scidiff.spaces.linear import Selection
 from scidiff.testing_targets.enumeration import Chain

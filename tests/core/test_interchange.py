@@ -241,7 +241,7 @@ def test_what_other_packages_do_not_know_is_refused():
     uneven = torch.rand(x.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     with pytest.raises(ConfigError, match="different times"):
         from_deepinv(denoise, schedule)(x, uneven)
-    with pytest.raises(ConfigError, match="different times"):
+    with pytest.raises(ShapeError, match="different times"):
         from_diffusers(model, model.steps, schedule)(x, uneven)
     with pytest.raises(NumericalError, match="no mean"):
         from_diffusers(model, model.steps, LinearFlowSchedule())(x, 1.0)

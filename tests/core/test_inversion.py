@@ -11,8 +11,8 @@ from scidiff.errors import ConfigError, NumericalWarning
 from scidiff.process import GaussianProcess
 from scidiff.random import Noise
 from scidiff.sample import RunState, TableRule, ddim, log_snr_grid, run
+from scidiff.sample.continuous.inversion import Bdia, amplification, invert_bdia
 from scidiff.sample.grids import Grid
-from scidiff.sample.inversion import Bdia, amplification, invert_bdia
 from scidiff.spaces import Euclidean
 from scidiff.testing_targets.gaussian import VE, target_a
 from scidiff.testing_targets.orders import reference, starts

@@ -14,7 +14,8 @@ from scidiff.errors import ConfigError, NumericalError
 from scidiff.process import GaussianProcess, Kind, LinearFlowSchedule, VESchedule, VPSchedule
 from scidiff.random import Noise
 from scidiff.sample import Table, TableRule, exponential_adams, heun, log_snr_grid, unipc
-from scidiff.sample.adams import adams_rows, scaled_moments
+from scidiff.sample.continuous.adams import adams_rows, scaled_moments
+from scidiff.sample.continuous.moments import exponential_moments
 from scidiff.sample.learned import (
     Settings,
     fit_grid,
@@ -31,7 +32,6 @@ from scidiff.sample.learned.dynamic import _cheapest
 from scidiff.sample.learned.recursion import follow_rows, predictor
 from scidiff.sample.learned.result import table_error
 from scidiff.sample.learned.spacing import LogSnrSpacing
-from scidiff.sample.moments import exponential_moments
 from scidiff.spaces import Euclidean
 from scidiff.testing_targets.gaussian import follow
 

@@ -12,7 +12,16 @@ from torch import nn
 
 from scidiff.errors import ConfigError, NumericalError, ShapeError
 from scidiff.io.checkpoint import load_model
-from scidiff.process import DiscreteProcess, EDMSchedule, EDMWeight, GaussianProcess, Kind, VPSchedule, mask
+from scidiff.process import (
+    DiscreteProcess,
+    EDMSchedule,
+    EDMWeight,
+    GaussianProcess,
+    Kind,
+    VPSchedule,
+    mask,
+    sample_time,
+)
 from scidiff.sample import entropic_grid
 from scidiff.spaces import Categorical, Euclidean
 from scidiff.train import (
@@ -46,8 +55,8 @@ class Net(nn.Module):
             self.map = nn.Linear(inputs + 1, outputs[0] * (outputs[1] if len(outputs) > 1 else 1))
         self.outputs = outputs
 
-    def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        seen = torch.cat([x.double() / 10, t.unsqueeze(1)], 1).float()
+    def forward(self, x: torch.Tensor, t: torch.Tensor, condition=None) -> torch.Tensor:
+        seen = torch.cat([x.double() / 10, sample_time(t, x).unsqueeze(1)], 1).float()
         return torch.tanh(self.map(seen)).reshape(-1, *self.outputs)
 
 

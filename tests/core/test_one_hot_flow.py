@@ -13,11 +13,11 @@ from scidiff.errors import ConfigError, ShapeError
 from scidiff.process.base import Kind
 from scidiff.process.one_hot_flow import AccuracySchedule, OneHotFlow, decoding_error
 from scidiff.random import Noise
+from scidiff.sample.continuous.solvers import ddim, heun
+from scidiff.sample.continuous.table import TableRule
 from scidiff.sample.grids import uniform_grid
 from scidiff.sample.loop import run
-from scidiff.sample.solvers import ddim, heun
 from scidiff.sample.state import RunState
-from scidiff.sample.table import TableRule
 from scidiff.spaces import Euclidean
 
 XOR = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [1.0, 0.0]]], dtype=torch.float64)

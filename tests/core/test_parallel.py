@@ -11,8 +11,8 @@ from scidiff.guidance import MMPS, ClassifierFree, GaussianLikelihood, Tilt
 from scidiff.process import GaussianProcess, Kind
 from scidiff.random import Noise
 from scidiff.sample import RunState, TableRule, ancestral, ddim, dpmpp_2m, log_snr_grid, run
-from scidiff.sample.parallel import parareal, picard
-from scidiff.sample.sharpen import Temperature
+from scidiff.sample.continuous.parallel import parareal, picard
+from scidiff.sample.discrete.sharpen import Temperature
 from scidiff.spaces import Euclidean
 from scidiff.spaces.linear import Selection
 from scidiff.testing_targets.gaussian import VE, target_a

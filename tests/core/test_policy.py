@@ -14,7 +14,7 @@ from scidiff.guidance import ClassifierFree
 from scidiff.process import GaussianProcess, Kind
 from scidiff.random import Noise
 from scidiff.sample import Model, RunState, TableRule, ddim, heun, log_snr_grid, run
-from scidiff.sample.keys import Recorder, dp_keys, sensitivities
+from scidiff.sample.continuous.keys import Recorder, dp_keys, sensitivities
 from scidiff.sample.policy import DPKeys, Sensitivity, Stride
 from scidiff.spaces import Euclidean
 from scidiff.testing_targets.gaussian import VE, target_a

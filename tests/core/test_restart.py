@@ -14,7 +14,7 @@ from scidiff.errors import ConfigError
 from scidiff.process import GaussianProcess, Kind, LinearFlowSchedule, VPSchedule
 from scidiff.random import Noise
 from scidiff.sample import TableRule, ddim, dpmpp_2m, heun, log_snr_grid, run
-from scidiff.sample.restart import chain, edm_churn, restart
+from scidiff.sample.continuous.restart import chain, edm_churn, restart
 from scidiff.spaces import Euclidean
 from scidiff.testing_targets.gaussian import VE, final_variance, standard_normal, target_a
 

@@ -7,7 +7,7 @@ import torch
 
 from scidiff.errors import ConfigError
 from scidiff.random import Noise
-from scidiff.sample.sharpen import Nucleus, Temperature
+from scidiff.sample.discrete.sharpen import Nucleus, Temperature
 from scidiff.sample.state import RunState
 
 M = torch.tensor([[0.5, 0.3, 0.15, 0.05]], dtype=torch.float64).log()

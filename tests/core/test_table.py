@@ -32,7 +32,7 @@ from scidiff.sample import (
     uniform_grid,
     unipc,
 )
-from scidiff.sample.moments import exponential_moments, exponential_weights
+from scidiff.sample.continuous.moments import exponential_moments, exponential_weights
 from scidiff.spaces import Euclidean
 from scidiff.testing_targets.gaussian import VE, follow, standard_normal
 

@@ -72,6 +72,18 @@ def test_the_core_imports_only_what_lies_below_it(path):
             assert name.split(".")[1] in allowed, f"{part} imports {name}"
 
 
+@pytest.mark.parametrize("path", sources("scidiff/sample"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_machinery_of_sampling_knows_no_rule_and_rules_for_one_kind_none_for_another(path):
+    inner = module_of(path)[2:]
+    if inner == ["__init__"]:
+        return
+    allowed = {"continuous": {"continuous"}, "discrete": {"discrete"}, "learned": {"learned", "continuous"}}
+    for name in imported(path):
+        parts = name.split(".")
+        if parts[:2] == ["scidiff", "sample"] and len(parts) > 2 and parts[2] in allowed:
+            assert parts[2] in allowed.get(inner[0], set()), f"{'/'.join(inner)} imports {name}"
+
+
 @pytest.mark.parametrize("path", sources("domains"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_domain_imports_the_core_and_itself(path):
     own = module_of(path)[:3]

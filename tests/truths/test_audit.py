@@ -13,10 +13,10 @@ from scidiff.process import GaussianProcess, Linear, VPSchedule
 from scidiff.process.kernels import mask, uniform
 from scidiff.random import Noise
 from scidiff.sample import Ancestral, FirstHitting, Psi, TableRule, Unmask, log_snr_grid, run, uniform_grid
-from scidiff.sample.exponential import dpmpp_2m
+from scidiff.sample.continuous.exponential import dpmpp_2m
+from scidiff.sample.continuous.solvers import analytic_dpm, ancestral, ddim
+from scidiff.sample.discrete.plans import Confidence
 from scidiff.sample.grids import Grid
-from scidiff.sample.plans import Confidence
-from scidiff.sample.solvers import analytic_dpm, ancestral, ddim
 from scidiff.spaces import Euclidean
 from scidiff.testing_targets.enumeration import Chain, plugged
 from scidiff.testing_targets.unmasking import unmask_confident

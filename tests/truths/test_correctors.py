@@ -8,8 +8,8 @@ import torch
 from scidiff.errors import NumericalError
 from scidiff.process.kernels import Kernel, marginal, mask, uniform
 from scidiff.process.matrix_kernel import MatrixKernel
-from scidiff.sample.correctors import LooGibbs
-from scidiff.sample.ctmc import Ancestral, Psi
+from scidiff.sample.discrete.correctors import LooGibbs
+from scidiff.sample.discrete.ctmc import Ancestral, Psi
 from scidiff.testing_targets.enumeration import Chain, gibbs
 from scidiff.testing_targets.kernels import banded
 

@@ -18,14 +18,14 @@ from scidiff.process.flow import MinimalFlow, MixtureFlow, Rates, TimeReversal, 
 from scidiff.process.kernels import Kernel, marginal, mask, tree, uniform
 from scidiff.process.matrix_kernel import MatrixKernel
 from scidiff.process.survival import Cosine, Power
-from scidiff.sample.audit import audit_chain
-from scidiff.sample.ctmc import Ancestral, SiteRule, TauLeaping, Unmask
-from scidiff.sample.discrete_flow import RateLeaping, campbell, defog, gat, polydec_grid
-from scidiff.sample.exact_laws import ExactLaws
+from scidiff.sample.discrete.ctmc import Ancestral, SiteRule, TauLeaping, Unmask
+from scidiff.sample.discrete.discrete_flow import RateLeaping, campbell, defog, gat, polydec_grid
+from scidiff.sample.discrete.exact_audit import audit_chain
+from scidiff.sample.discrete.exact_laws import ExactLaws
+from scidiff.sample.discrete.predictor_corrector import ForwardBackward
+from scidiff.sample.discrete.trapezoidal import Trapezoidal
+from scidiff.sample.discrete.uniformisation import Uniformisation
 from scidiff.sample.grids import uniform_grid
-from scidiff.sample.predictor_corrector import ForwardBackward
-from scidiff.sample.trapezoidal import Trapezoidal
-from scidiff.sample.uniformisation import Uniformisation
 from scidiff.testing_targets.enumeration import Chain
 from tests.core.test_kernels import banded
 

@@ -15,9 +15,8 @@ from scidiff.denoise.denoiser import Denoiser
 from scidiff.process.base import Kind
 from scidiff.process.kernels import Kernel, marginal, mask, tree, uniform
 from scidiff.process.survival import Cosine, Linear, Power
-from scidiff.sample.ctmc import Ancestral, ProjectAndNoise, Psi, SiteRule, TauLeaping, Unmask, remdm_capped
-from scidiff.sample.model import Evaluation, Model
-from scidiff.sample.plans import (
+from scidiff.sample.discrete.ctmc import Ancestral, ProjectAndNoise, Psi, SiteRule, TauLeaping, Unmask, remdm_capped
+from scidiff.sample.discrete.plans import (
     Confidence,
     EntropyBounded,
     FirstHitting,
@@ -26,6 +25,7 @@ from scidiff.sample.plans import (
     RandomOrder,
     pending,
 )
+from scidiff.sample.model import Evaluation, Model
 from scidiff.testing_targets.enumeration import Chain
 from scidiff.testing_targets.unmasking import unmask, unmask_confident, unmask_scripted
 

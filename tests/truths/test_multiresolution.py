@@ -13,8 +13,8 @@ from scidiff.errors import ConfigError, ShapeError
 from scidiff.process import CosineSchedule, Kind, VPSchedule
 from scidiff.random import Noise
 from scidiff.sample import ddim, dpmpp_3m, log_snr_grid
-from scidiff.sample.bands import NestedNoise, coarsen, radial_spectrum, refine, wavenumber
-from scidiff.sample.multiresolution import CoarseSchedule, Level, levels_of_steps, multiresolution, retimed
+from scidiff.sample.continuous.bands import NestedNoise, coarsen, radial_spectrum, refine, wavenumber
+from scidiff.sample.continuous.multiresolution import CoarseSchedule, Level, levels_of_steps, multiresolution, retimed
 from scidiff.testing_targets.fields import TorusField, fourier_w2
 
 SCHEDULE = VPSchedule()

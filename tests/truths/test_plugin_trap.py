@@ -12,7 +12,7 @@ import torch
 from scidiff.process.base import Kind
 from scidiff.process.kernels import Kernel, marginal, uniform
 from scidiff.process.survival import Cosine
-from scidiff.sample.ctmc import Ancestral
+from scidiff.sample.discrete.ctmc import Ancestral
 from scidiff.testing_targets.enumeration import Chain, bridge, plugged, plugged_loo
 
 KERNELS = {"uniform": uniform(3), "marginal": marginal([0.5, 0.3, 0.2], Cosine())}

@@ -7,13 +7,13 @@
     D(p, q) = - (1/2) sum p_i^2 / w_i - <p, y> + M sum_j min(0, (A^T p + D^T q)_j),     |q| <= lambda,
 
 so that ``P(x) - D(p, q)`` bounds the distance from the minimum at every iterate. Steps are diagonal,
-``sigma_i = omega / sum_j |K_ij|``, ``tau_j = 1 / (omega sum_i |K_ij|)``; their ratio ``omega`` follows the travel of
-primal and dual while it still pays, and is then fixed, so that the convergence proof applies.
+``sigma_i = omega / sum_j |K_ij|``, ``tau_j = 1 / (omega sum_i |K_ij|)``; their ratio is the natural scale of the
+duals, the noise level, over that of the image, ``1 / lambda``: half of this was near the fastest of fixed ratios.
 
 References
 ----------
 A. Chambolle and T. Pock, J. Math. Imaging Vis. 40 (2011) 120, doi:10.1007/s10851-010-0251-1; T. Pock and A. Chambolle,
-ICCV 2011, doi:10.1109/ICCV.2011.6126441; primal weight: D. Applegate et al. (2021), arXiv:2106.04756, section 3.3
+ICCV 2011, doi:10.1109/ICCV.2011.6126441
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from .result import Reconstruction
 __all__ = ["tv"]
 
 _CHECK = 25
-_ADAPT = 40
+_BALANCE = 0.5
 
 
 @dataclass
@@ -101,14 +101,13 @@ def tv(
     if start is not None and len(start.state) == 3:
         x, p, q = (part.clone() for part in start.state)
         q = q * min(1.0, weight / start.facts["weight"])
-        omega = start.facts["omega"]
         problem.top = max(problem.top, 2 * float(x.max()))
     else:
         x, p = first, torch.zeros_like(problem.y)
         q = torch.zeros_like(gradient(x))
-        omega = 1.0 / max(float(x.mean()), 1e-12) * float(scan.projections.std()) * 0.1
+    omega = _BALANCE * weight * (scan.used / float(scan.weights.sum())) ** 0.5
     while True:
-        x, p, q, omega, gap, count = _iterate(problem, (x, p, q), omega, tolerance, iterations)
+        x, p, q, gap, count = _iterate(problem, (x, p, q), omega, tolerance, iterations)
         if float(x.max()) < problem.top * (1 - 1e-9):
             break
         problem.top *= 2.0
@@ -133,14 +132,14 @@ def _prepare(scan: Scan, grid: Grid, weight: float) -> tuple[_Problem, Tensor]:
 
 def _iterate(
     problem: _Problem, state: tuple[Tensor, Tensor, Tensor], omega: float, tolerance: float, iterations: int
-) -> tuple[Tensor, Tensor, Tensor, float, float, int]:
+) -> tuple[Tensor, Tensor, Tensor, float, int]:
     """Run until the gap is small."""
     x, p, q = state
     operator, c, dimension = problem.operator, problem.c, x.ndim - 1
     pull = operator.adjoint(p) - divergence(q)
     used = problem.w > 0
     inverse = 1.0 / torch.where(used, problem.w, 1.0)
-    x_old, p_old, gap, count = x, p, math.inf, 0
+    gap, count = math.inf, 0
     for count in range(1, iterations + 1):
         tau = 1.0 / (omega * (problem.columns + 2 * dimension * c))
         new = (x - tau * pull).clamp(0.0, problem.top)
@@ -156,9 +155,4 @@ def _iterate(
             gap = (value - problem.dual(p, q, pull)) / max(value, 1e-300)
             if gap <= tolerance:
                 break
-            if count <= _ADAPT * _CHECK:
-                travel, dual_travel = float((x - x_old).norm()), float((p - p_old).norm())
-                if travel > 0 and dual_travel > 0:
-                    omega = math.sqrt(omega * dual_travel / travel)
-                x_old, p_old = x, p
-    return x, p, q, omega, gap, count
+    return x, p, q, gap, count

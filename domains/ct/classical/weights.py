@@ -30,6 +30,7 @@ Solver = Callable[[float, Reconstruction | None], Reconstruction]
 _GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)
 _STEP, _GROWTH = 1.5, 1.4
 _STILL, _PATIENCE = 0.01, 3
+_ALIKE = 0.05
 
 
 class DiscrepancyError(NumericalError):
@@ -40,7 +41,8 @@ class DiscrepancyError(NumericalError):
     message
         What came, what was expected, what to do.
     nearest
-        The result whose ``chi^2 / n`` is nearest to the target.
+        The result whose ``chi^2 / n`` is nearest to the target; where it stays above, the one with the strongest weight
+        among those that fit within 5 % as well.
     above
         True where ``chi^2 / n`` stays above the target, False where it stays below; None where it lies on both sides.
     """
@@ -107,9 +109,12 @@ def _still(found: list[Reconstruction], target: float) -> bool:
 
 
 def _unreachable(found: list[Reconstruction], target: float, above: bool | None) -> DiscrepancyError:
-    """Say on which side the fit stays, and what to do."""
-    nearest = min(found, key=lambda one: abs(math.log(max(one.chi2, 1e-12) / target)))
-    reached = f"chi^2/n is {nearest.chi2:.3g} at best after {len(found)} weights; expected {target:g}"
+    """Say on which side the fit stays, and what to do; of images that fit about as well, take the smoothest."""
+    off = lambda one: abs(math.log(max(one.chi2, 1e-12) / target))  # noqa: E731
+    best = min(found, key=off)
+    alike = [one for one in found if off(one) <= off(best) + _ALIKE]
+    nearest = max(alike, key=lambda one: one.facts.get("weight", 0.0)) if above else best
+    reached = f"chi^2/n is {best.chi2:.3g} at best after {len(found)} weights; expected {target:g}"
     if above is None:
         advice = "it lies on both sides, so that the solver is not accurate enough: allow it more iterations"
     elif above:

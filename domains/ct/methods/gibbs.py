@@ -24,10 +24,10 @@ from torch import Tensor
 
 from scidiff.process.gaussian import GaussianProcess
 from scidiff.process.schedule import Schedule
-from scidiff.sample.restart import chain
-from scidiff.sample.solvers import ddim
+from scidiff.sample.continuous.restart import chain
+from scidiff.sample.continuous.solvers import ddim
+from scidiff.sample.continuous.table import Table, TableRule
 from scidiff.sample.state import RunState
-from scidiff.sample.table import Table, TableRule
 
 from ..priors.prior import Prior
 from .conditional import Conditional, White

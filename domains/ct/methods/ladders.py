@@ -13,7 +13,7 @@ from torch import Tensor
 
 from scidiff.errors import ConfigError
 from scidiff.process.schedule import Schedule
-from scidiff.sample.table import Table
+from scidiff.sample.continuous.table import Table
 
 from ..priors.prior import Prior
 

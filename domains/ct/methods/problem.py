@@ -16,6 +16,7 @@ from torch import Tensor
 from scidiff.denoise.denoiser import Denoiser
 from scidiff.errors import ConfigError
 from scidiff.guidance.reward import GaussianLikelihood
+from scidiff.process.base import sample_time
 from scidiff.spaces.linear import LinearOperator
 
 from ..grid import Grid
@@ -23,7 +24,7 @@ from ..operators.used import UsedRays
 from ..priors.prior import Prior
 from ..scan import Scan
 
-__all__ = ["Problem", "ScaledOperator", "one_time", "turned"]
+__all__ = ["Problem", "ScaledOperator", "turned"]
 
 
 class ScaledOperator(LinearOperator):
@@ -138,16 +139,6 @@ class Problem:
         return float((self.w * ones * self.y).sum()) / norm if norm > 0 else 0.0
 
 
-def one_time(denoiser: Denoiser) -> Denoiser:
-    """Tell a denoiser of images one time for each image, where the loop has one for each pixel, all alike."""
-
-    def function(x: Tensor, t: Tensor | float, condition: Any = None) -> Tensor:
-        time = torch.as_tensor(t, dtype=torch.float64)
-        return denoiser(x, time[:, 0, 0] if time.ndim == 3 else time, condition)
-
-    return Denoiser(function, denoiser.kind)
-
-
 def turned(denoiser: Denoiser) -> Denoiser:
     """Turn and reflect images before the network, and back after it, in one of the eight ways for each noise level.
 
@@ -157,7 +148,7 @@ def turned(denoiser: Denoiser) -> Denoiser:
     Parameters
     ----------
     denoiser
-        Of images, with one time for each image.
+        Of images.
 
     References
     ----------
@@ -165,11 +156,11 @@ def turned(denoiser: Denoiser) -> Denoiser:
     """
 
     def function(x: Tensor, t: Tensor | float, condition: Any = None) -> Tensor:
-        time = torch.as_tensor(t, dtype=torch.float64)
-        way = int(float(time.flatten()[0]) * 2**40) * 2654435761 % 2**32 >> 29
+        time = sample_time(t, x)
+        way = int(float(time[0]) * 2**40) * 2654435761 % 2**32 >> 29
         quarters, mirrored = (way % 4 if x.shape[-1] == x.shape[-2] else 2 * (way % 2)), way >= 4
         y = torch.rot90(x, quarters, (-2, -1))
-        y = denoiser((y.flip(-1) if mirrored else y).contiguous(), t, condition)
+        y = denoiser((y.flip(-1) if mirrored else y).contiguous(), time, condition)
         return torch.rot90(y.flip(-1) if mirrored else y, -quarters, (-2, -1)).contiguous()
 
     return Denoiser(function, denoiser.kind)

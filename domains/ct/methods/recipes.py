@@ -19,10 +19,10 @@ from scidiff.guidance.monte_carlo import CBG
 from scidiff.guidance.particles import Particles
 from scidiff.guidance.tilt import Estimator, Tilt
 from scidiff.random import Noise
-from scidiff.sample.exponential import dpmpp_2m, dpmpp_2m_sde
-from scidiff.sample.restart import chain
-from scidiff.sample.solvers import ancestral, ddim
-from scidiff.sample.table import Table, TableRule
+from scidiff.sample.continuous.exponential import dpmpp_2m, dpmpp_2m_sde
+from scidiff.sample.continuous.restart import chain
+from scidiff.sample.continuous.solvers import ancestral, ddim
+from scidiff.sample.continuous.table import Table, TableRule
 from scidiff.sample.transform import Transform
 
 from ..priors.gaussian import GaussianPrior

@@ -27,7 +27,7 @@ from ..priors.prior import Prior
 from ..reconstruction import PosteriorImages
 from ..scan import Scan
 from .conditional import Conditional, White
-from .problem import Problem, one_time, turned
+from .problem import Problem, turned
 from .recipes import Recipe
 from .registry import LATENT, METHODS, Method, refuse_latent
 
@@ -39,8 +39,15 @@ CONTRAST = 0.05
 _FAR = 1.6
 
 
-def find_prior(prior: Prior | str | Path) -> Prior:
+def find_prior(prior: Prior | str | Path, device: str = "cpu") -> Prior:
     """A prior by name or path; ``"gaussian"`` is the analytic one.
+
+    Parameters
+    ----------
+    prior
+        The prior itself, its name, or its path.
+    device
+        Where the network of one that is loaded runs.
 
     Raises
     ------
@@ -57,7 +64,7 @@ def find_prior(prior: Prior | str | Path) -> Prior:
 
     if str(prior) not in bundled() and not str(prior).endswith(".safetensors"):
         raise UnknownNameError("prior", str(prior), ["gaussian", *bundled()])
-    return load_prior(prior)
+    return load_prior(prior, device=device)
 
 
 def reconstruct(
@@ -73,7 +80,7 @@ def reconstruct(
     holdout: int = 0,
     unit: float | None = None,
     warm: Tensor | str | None = None,
-    progress: Callable[[RunState], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> PosteriorImages:
     """Reconstruct images from a two-dimensional scan.
@@ -99,7 +106,7 @@ def reconstruct(
     warm
         Image in 1/mm, or name of a classical method, to begin at; with ``top`` near 0.3 few steps do.
     progress
-        Called after every step.
+        Called after every step with the number of steps that are done, and of all.
     **options
         Further options of the method, such as ``top`` or ``scale``.
 
@@ -201,7 +208,7 @@ def _options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _run(
-    problem: Problem, recipe: Recipe, seed: int, rows: range, progress: Callable[[RunState], None] | None
+    problem: Problem, recipe: Recipe, seed: int, rows: range, progress: Callable[[int, int], None] | None
 ) -> tuple[Tensor, float, dict[str, Any]]:
     """Follow a recipe; the images, calls for each, and what the records say."""
     prior, size = problem.prior, 1 if recipe.particles is None else recipe.particles.size
@@ -209,15 +216,16 @@ def _run(
     ahead = int(recipe.led and rows.start > 0)
     noise = Noise.cat([Noise.range(seed, ahead), noise])
     state = RunState.at(recipe.begin(problem, noise), float(prior.time(recipe.top)), noise)
-    denoiser = one_time(prior.denoiser(problem.grid))
+    denoiser = prior.denoiser(problem.grid)
     state = run(
         turned(denoiser) if _knows_no_direction(prior) else denoiser,
         prior.process,
         recipe.rule,
         recipe.rule.plan,
         state=state,
-        transforms=recipe.transforms, progress=progress,
-    )  # fmt: skip
+        transforms=recipe.transforms,
+        progress=None if progress is None else lambda state: progress(state.i, recipe.rule.table.steps),
+    )
     facts: dict[str, Any] = {}
     calls = float(state.calls.double().sum()) / (len(noise) - ahead)
     state = state.take(torch.arange(ahead, len(noise)))

@@ -34,9 +34,9 @@ import torch
 from torch import Tensor
 
 from scidiff.process.gaussian import GaussianProcess
+from scidiff.sample.continuous.table import Table, TableRule
 from scidiff.sample.model import Evaluation
 from scidiff.sample.state import RunState
-from scidiff.sample.table import Table, TableRule
 from scidiff.sample.transform import Transform
 
 from .draws import level

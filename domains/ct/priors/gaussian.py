@@ -23,13 +23,13 @@ from torch import Tensor
 from scidiff.denoise.denoiser import Denoiser
 from scidiff.errors import ConfigError, DataError
 from scidiff.guidance.reward import GaussianLikelihood
-from scidiff.process.base import Kind
+from scidiff.process.base import Kind, sample_time
 from scidiff.random import Noise
 
 from ..grid import Grid
 from ..units import MU_WATER
 from .posterior import StationaryPosterior
-from .prior import Prior, check_images, image_times
+from .prior import Prior, check_images
 from .stationary import StationaryCovariance, frequencies, power_law
 
 __all__ = ["GaussianPrior"]
@@ -96,7 +96,7 @@ class GaussianPrior(Prior):
 
         def function(x: Tensor, t: Tensor | float, condition: Any = None) -> Tensor:
             check_images(x, grid)
-            variance = self.sigma(image_times(t, x)).reshape(-1, 1, 1) ** 2
+            variance = self.sigma(sample_time(t, x)).reshape(-1, 1, 1) ** 2
             shift = mean.to(x)
             return shift + covariance.function(lambda values: values / (values + variance), x - shift)
 

@@ -20,12 +20,12 @@ from scidiff.denoise.denoiser import Denoiser
 from scidiff.denoise.tiles import Tiles, reflecting, tiled
 from scidiff.errors import CheckpointError, ConfigError, UnknownNameError
 from scidiff.io.checkpoint import load_into, load_model, place
-from scidiff.process.base import Kind
+from scidiff.process.base import Kind, sample_time
 
 from ..grid import Grid
 from ..units import MU_WATER
 from .network import NetworkConfig, PriorNetwork
-from .prior import Prior, check_images, image_times
+from .prior import Prior, check_images
 from .task import SIGMA_MIN
 
 __all__ = ["LearnedPrior", "bundled", "load", "load_prior"]
@@ -88,10 +88,10 @@ class LearnedPrior(Prior):
 
         def function(x: Tensor, t: Tensor | float, condition: Any = None) -> Tensor:
             check_images(x, grid)
-            return whole(x[:, None], image_times(t, x))[:, 0]
+            return whole(x[:, None], sample_time(t, x))[:, 0]
 
         def whole(x: Tensor, t: Tensor | float, condition: Any = None) -> Tensor:
-            sigma = self.sigma(image_times(t, x))
+            sigma = self.sigma(sample_time(t, x))
             held = sigma.clamp_min(SIGMA_MIN)
             device = next(self.network.parameters()).device
             out = self.network(x.to(device), held.to(device), torch.full((len(x),), pixel, device=device)).to(x)
@@ -104,7 +104,7 @@ class LearnedPrior(Prior):
 
         def cut_function(x: Tensor, t: Tensor | float, condition: Any = None) -> Tensor:
             check_images(x, grid)
-            return cut(x[:, None], image_times(t, x))[:, 0]
+            return cut(x[:, None], sample_time(t, x))[:, 0]
 
         return Denoiser(cut_function, Kind.MEAN)
 

@@ -21,14 +21,14 @@ from scidiff.denoise.denoiser import Denoiser
 from scidiff.denoise.mixture import GaussianMixture
 from scidiff.errors import ConfigError
 from scidiff.guidance.reward import GaussianLikelihood
-from scidiff.process.base import Kind
+from scidiff.process.base import Kind, sample_time
 from scidiff.random import Noise
 
 from ..grid import Grid
 from ..units import MU_WATER
 from .gaussian import GaussianPrior
 from .posterior import DensePosterior, dense_posterior
-from .prior import Prior, check_images, image_times
+from .prior import Prior, check_images
 
 __all__ = ["MixturePosterior", "MixturePrior"]
 
@@ -132,7 +132,7 @@ class MixturePrior(Prior):
 
         def function(x: Tensor, t: Tensor | float, condition: Any = None) -> Tensor:
             check_images(x, grid)
-            return mixture(x, image_times(t, x)).to(x.dtype)
+            return mixture(x, sample_time(t, x)).to(x.dtype)
 
         return Denoiser(function, Kind.MEAN)
 

@@ -29,7 +29,7 @@ from scidiff.spaces.euclidean import Euclidean
 from ..grid import Grid
 from ..units import MU_WATER
 
-__all__ = ["PROCESS", "SIGMA_MAX", "Prior", "check_images", "image_times"]
+__all__ = ["PROCESS", "SIGMA_MAX", "Prior", "check_images"]
 
 SIGMA_MAX = 80.0
 """Noise level at ``t = 1``: far above the spread of the mean of any region that a prior knows."""
@@ -48,30 +48,6 @@ def check_images(x: Tensor, grid: Grid) -> None:
     """
     if grid.dimension != 2 or x.ndim != 3 or tuple(x.shape[1:]) != grid.shape:
         raise ShapeError(f"images have shape {tuple(x.shape)}; expected (count, rows, columns) on a grid {grid.shape}")
-
-
-def image_times(t: Tensor | float, x: Tensor) -> Tensor:
-    """One time for each image, float64, shape ``(count,)``.
-
-    Parameters
-    ----------
-    t
-        Time of all images, of each image, or of each pixel.
-    x
-        The images, batch first.
-
-    Raises
-    ------
-    ShapeError
-        If the pixels of an image have different times: no prior here knows what is partly clean.
-    """
-    times = torch.as_tensor(t, dtype=torch.float64, device=x.device)
-    if times.ndim <= 1:
-        return times.expand(len(x))
-    flat = times.expand(len(x), *times.shape[1:]).flatten(1)
-    if not bool((flat == flat[:, :1]).all()):
-        raise ShapeError("the pixels of an image came with different times; expected one noise level for each image")
-    return flat[:, 0]
 
 
 class Prior(ABC):
@@ -100,7 +76,7 @@ class Prior(ABC):
         """Denoiser of kind MEAN, ``E[x_0 | x_t]``, for states ``(count, rows, columns)`` on a grid.
 
         It takes the dtype that comes and returns it, is differentiable in the state, and knows one time for all
-        images, for each image, or for each pixel if those of an image are alike (see `image_times`).
+        images, for each image, or for each pixel if those of an image are alike (see `sample_time`).
 
         Parameters
         ----------

@@ -27,14 +27,14 @@ from torch import Tensor
 
 from scidiff.denoise.denoiser import Denoiser
 from scidiff.errors import ConfigError, ShapeError
-from scidiff.process.base import Kind
+from scidiff.process.base import Kind, sample_time
 from scidiff.process.gaussian import GaussianProcess
 from scidiff.spaces.euclidean import Euclidean
 
 from ..grid import Grid
 from ..volume import Volume
 from .gaussian import GaussianPrior
-from .prior import PROCESS, Prior, image_times
+from .prior import PROCESS, Prior
 from .stationary import power_law
 
 __all__ = ["VolumePrior"]
@@ -108,7 +108,7 @@ class VolumePrior:
                 raise ShapeError(
                     f"volumes have shape {tuple(x.shape)}; expected (count, {', '.join(map(str, grid.shape))})"
                 )
-            time = image_times(t, x)
+            time = sample_time(t, x)
             mean = inner(x.flatten(0, 1), time.repeat_interleave(depth)).reshape(x.shape).double()
             variance = PROCESS.schedule.sigma(time).reshape(-1, 1, 1, 1) ** 2
             spread = variance * values / (values + variance)

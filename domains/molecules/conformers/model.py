@@ -28,8 +28,8 @@ from scidiff.io.checkpoint import load_into, load_model
 from scidiff.process.base import Kind
 from scidiff.random import Noise
 from scidiff.sample import RunState, TableRule, dpmpp_2m_sde, run
+from scidiff.sample.continuous.table import Table
 from scidiff.sample.samples import Samples, Status
-from scidiff.sample.table import Table
 from scidiff.spaces import Centred
 
 from ..bundles import bundled_models

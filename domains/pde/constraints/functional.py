@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from scidiff.denoise.denoiser import Denoiser
 from scidiff.nets.unet import level_features
-from scidiff.process.base import Kind
+from scidiff.process.base import Kind, sample_time
 from scidiff.process.gaussian import GaussianProcess
 from scidiff.process.schedule import LinearFlowSchedule, Schedule
 from scidiff.spaces.euclidean import Euclidean
@@ -84,14 +84,15 @@ class ModeNet(nn.Module):
         y
             Noisy coefficients, shape ``(batch, modes)``.
         t
-            Times, shape ``(batch,)``.
+            Times, one for each sample.
         condition
             What is given, shape ``(batch, given)``; NaN in rows from which it is hidden; None hides it from all.
         """
+        t = sample_time(t, y)
         alpha, sigma = (level(t).unsqueeze(1).to(y.dtype) for level in (self.schedule.alpha, self.schedule.sigma))
         c = self.variances.to(y.dtype)
         v = alpha**2 * c + sigma**2
-        lam = self.schedule.lam(t.double().clamp_min(1e-9))
+        lam = self.schedule.lam(t.clamp_min(1e-9))
         seen = [(y / v.sqrt()).float(), level_features(lam.unsqueeze(1), _LEVELS)]
         h = self.inlet(torch.cat([*seen, *self._told(condition, y)], 1))
         for block in self.blocks:
@@ -160,7 +161,7 @@ class FieldFlow:
 
     def __call__(self, x: Tensor, t: Tensor, condition: Any = None) -> Tensor:
         """Denoised mean, shape of ``x``; one time for each sample."""
-        time = torch.as_tensor(t, dtype=torch.float64).expand(x.shape).flatten(1)[:, 0]
+        time = sample_time(t, x)
         schedule, law = self.network.schedule, self.law
         alpha, sigma = (level(time).unsqueeze(1) for level in (schedule.alpha, schedule.sigma))
         centred = x.double().flatten(1) - alpha * law.mean.flatten()

@@ -27,9 +27,9 @@ from torch import Tensor
 
 from scidiff.errors import ConfigError
 from scidiff.process.base import site_time
+from scidiff.sample.continuous.table import TableRule
 from scidiff.sample.model import Evaluation
 from scidiff.sample.state import RunState
-from scidiff.sample.table import TableRule
 from scidiff.sample.transform import Transform
 
 from .base import Constraint

@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 from scidiff.denoise.denoiser import Denoiser
 from scidiff.process.gaussian import GaussianProcess
 from scidiff.random import Noise
-from scidiff.sample.exponential import unipc
+from scidiff.sample.continuous.exponential import unipc
+from scidiff.sample.continuous.solvers import ddim
+from scidiff.sample.continuous.table import TableRule
 from scidiff.sample.grids import log_snr_grid, uniform_grid
 from scidiff.sample.loop import Corrector, Plan, Rule, run
-from scidiff.sample.solvers import ddim
 from scidiff.sample.state import RunState
-from scidiff.sample.table import TableRule
 from scidiff.sample.transform import Transform
 
 from .base import Constraint

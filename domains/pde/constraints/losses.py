@@ -145,7 +145,7 @@ class PBFMTask(DenoisingTask):
             raise ConfigError(f"unroll is {self.unroll}; expected at least one step")
         for k in range(self.unroll):
             now, then = t * (1 - k / self.unroll), t * (1 - (k + 1) / self.unroll)
-            mean = m if k == 0 else process.convert(self.denoiser(x, now), self.kind, x, now)
+            mean = m if k == 0 else self.mean(x, now)
             x = x + displacement(process, mean, x, site_time(now, x), site_time(then, x))
         return x
 

@@ -26,10 +26,10 @@ from scidiff.denoise.denoiser import Denoiser
 from scidiff.errors import ConfigError
 from scidiff.process.gaussian import GaussianProcess
 from scidiff.random import Noise
-from scidiff.sample.keys import Recorder
+from scidiff.sample.continuous.keys import Recorder
+from scidiff.sample.continuous.table import TableRule
 from scidiff.sample.loop import run
 from scidiff.sample.state import RunState
-from scidiff.sample.table import TableRule
 
 from .base import Constraint
 

@@ -28,10 +28,10 @@ from scidiff.nets.unet import UNetConfig
 from scidiff.process.base import Kind
 from scidiff.process.schedule import Schedule
 from scidiff.random import Noise
-from scidiff.sample.exponential import dpmpp_2m
+from scidiff.sample.continuous.exponential import dpmpp_2m
+from scidiff.sample.continuous.table import Table, TableRule
 from scidiff.sample.grids import uniform_grid
 from scidiff.sample.loop import run
-from scidiff.sample.table import Table, TableRule
 
 from .chart import Chart, PairProcess
 from .decode import obey_signs, solve_media

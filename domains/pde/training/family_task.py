@@ -54,7 +54,7 @@ class FamilyTask(DenoisingTask):
         """Weighted loss per sample."""
         draw = self.levels.draw(len(batch.rows), generator)
         x_t = self.process.noise(batch.rows, draw.t, SharedNoise(generator, len(batch.rows)))
-        m = self.process.convert(self.denoiser(x_t, draw.t, batch.given), self.kind, x_t, draw.t)
+        m = self.mean(x_t, draw.t, batch.given)
         terms = self.process.loss(m, batch.rows, x_t, draw.t).flatten(1).sum(1)
         return (draw.weight * terms).mean(), draw.metrics()
 

@@ -38,8 +38,8 @@ from scidiff.process.geodesic import GeodesicFlow
 from scidiff.process.heat_process import HeatProcess
 from scidiff.process.igso3 import IGSO3
 from scidiff.random import SharedNoise
+from scidiff.sample.continuous.retracted import Retracted, RetractedHeat
 from scidiff.sample.loop import Rule
-from scidiff.sample.retracted import Retracted, RetractedHeat
 from scidiff.spaces import Power
 from scidiff.spaces.so3 import SO3
 

@@ -22,11 +22,11 @@ from scidiff.denoise.denoiser import Denoiser
 from scidiff.errors import ConfigError, ShapeError
 from scidiff.process.base import Kind
 from scidiff.random import Noise
-from scidiff.sample.ctmc import Ancestral
+from scidiff.sample.discrete.ctmc import Ancestral
+from scidiff.sample.discrete.sharpen import Temperature
 from scidiff.sample.grids import Grid, uniform_grid
 from scidiff.sample.loop import run
 from scidiff.sample.samples import Samples, Status
-from scidiff.sample.sharpen import Temperature
 from scidiff.sample.state import RunState
 
 from ..chains import Chains

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from scidiff.random import Noise
+from scidiff.sample.continuous.retracted import Retracted
 from scidiff.sample.factor import FactorRule
 from scidiff.sample.grids import Grid, uniform_grid
 from scidiff.sample.loop import run
-from scidiff.sample.retracted import Retracted
 from scidiff.sample.state import RunState
 from scidiff.spaces.centred import centre
 

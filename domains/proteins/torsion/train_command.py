@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from scidiff.io.command import Float32, MaxMinutes, RunFolder, Seed, Threads
+
 __all__ = ["train"]
 
 
 def train(
-    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on from it.")],
+    out: RunFolder,
     folder: Annotated[
         Path | None, typer.Option(help="Folder of .cif, .bcif and .pdb files to train on; cgdms without.")
     ] = None,
@@ -25,10 +27,10 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Optimizer steps.", min=1)] = None,
     batch_size: Annotated[int | None, typer.Option(help="Chains of 64 residues per step.", min=1)] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak of the cosine schedule.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of every random draw.", min=0)] = 0,
-    float32: Annotated[bool, typer.Option("--float32", help="Train in float32 instead of bf16.")] = False,
-    threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
-    max_minutes: Annotated[float | None, typer.Option(help="Stop, resumable, after this time.")] = None,
+    seed: Seed = 0,
+    float32: Float32 = False,
+    threads: Threads = None,
+    max_minutes: MaxMinutes = None,
 ) -> None:
     """Train a model of backbones or sequences, or go on with a run that was interrupted."""
     from scidiff.train import Precision

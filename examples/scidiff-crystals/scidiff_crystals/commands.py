@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from scidiff.errors import DataError
+from scidiff.io.command import Json, RunFolder, Seed, tell
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="AB crystals: sample, validate, train.")
-Json = Annotated[Path | None, typer.Option("--json", help="Write one JSON object to this file; '-' prints it.")]
 
 
 @app.command()
@@ -22,7 +21,7 @@ def sample(
     out: Annotated[Path, typer.Option(help="JSON file for fractional coordinates and certificates.")],
     count: Annotated[int, typer.Option(help="Number of cells.", min=1)] = 100,
     steps: Annotated[int, typer.Option(help="Network calls for each.", min=1)] = 20,
-    seed: Annotated[int, typer.Option(help="Seed of the run.", min=0)] = 0,
+    seed: Seed = 0,
     model: Annotated[str, typer.Option(help="'crystals', or a model file.")] = "crystals",
     to_json: Json = None,
 ) -> None:
@@ -40,7 +39,7 @@ def sample(
     }
     with atomic_write(out) as file:
         json.dump(content, file)
-    _tell({**shares(drawn.ok, content["phase"]), "out": str(out)}, to_json)
+    _told({**shares(drawn.ok, content["phase"]), "out": str(out)}, to_json)
 
 
 @app.command()
@@ -58,21 +57,21 @@ def validate(
         found = certify(2 * torch.pi * cells.reshape(-1, 8, 3))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise DataError(f"cannot read cells from {file}: {error}; expected a file that 'sample' wrote") from error
-    _tell(shares(found.valid.numpy(), found.phase), to_json)
+    _told(shares(found.valid.numpy(), found.phase), to_json)
 
 
 @app.command()
 def train(
-    out: Annotated[Path, typer.Option(help="Folder of the run; one that was stopped goes on.")],
+    out: RunFolder,
     steps: Annotated[int, typer.Option(help="Steps of the optimizer.", min=200)] = 5000,
-    seed: Annotated[int, typer.Option(help="Seed of data and weights.", min=0)] = 0,
+    seed: Seed = 0,
     to_json: Json = None,
 ) -> None:
     """Train on crystals that are drawn for the purpose; about ten minutes on one core."""
     from .model import train as work
 
     result = work(out, steps=steps, seed=seed)
-    _tell({"model": str(result.model), "finished": result.finished, **result.metrics}, to_json)
+    _told({"model": str(result.model), "finished": result.finished, **result.metrics}, to_json)
 
 
 def shares(valid: Any, phase: Any) -> dict[str, Any]:
@@ -94,10 +93,5 @@ def wilson(hits: int, count: int, z: float = 1.96) -> tuple[float, float]:
     return max(0.0, (middle - half) / (1 + extra)), min(1.0, (middle + half) / (1 + extra))
 
 
-def _tell(facts: dict[str, Any], to_json: Path | None) -> None:
-    """Print facts as lines, or as JSON where that was asked for."""
-    text = json.dumps(facts, indent=2) + "\n"
-    if to_json is not None and str(to_json) != "-":
-        to_json.write_text(text, encoding="utf-8")
-    lines = "".join(f"{name}: {value}\n" for name, value in facts.items())
-    sys.stdout.write(text if str(to_json) == "-" else lines)
+def _told(facts: dict[str, Any], to_json: Path | None) -> None:
+    tell(facts, to_json, [f"{name}: {value}" for name, value in facts.items()])

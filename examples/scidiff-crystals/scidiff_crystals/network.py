@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scidiff.process import sample_time
+
 __all__ = ["Network"]
 
 _WAVES = torch.tensor([k for k in product((-2, -1, 0, 1, 2), repeat=3) if k > (0, 0, 0) and sum(a * a for a in k) < 7])
@@ -31,7 +33,7 @@ class Network(nn.Module):
     def forward(self, x: Tensor, t: Tensor, s: Tensor, condition: Any = None) -> Tensor:
         """Velocities ``dx/dt``, shape ``(batch, 8, 3)``; the time is one for a sample, and ``s`` is not used."""
         x = x.to(self.start.weight)
-        t = torch.as_tensor(t).to(x).reshape(len(x), -1)[:, :1]
+        t = sample_time(t, x).to(x)[:, None]
         h = self.start(torch.cat([t, t * t], 1))[:, None].expand(-1, 8, -1)
         velocity = torch.zeros_like(x)
         for block in self.blocks:

@@ -12,11 +12,22 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from scidiff.process import DiscreteProcess, EDMSchedule, EDMWeight, GaussianProcess, Kernel, Kind, mask, uniform
+from scidiff.process import (
+    DiscreteProcess,
+    EDMSchedule,
+    EDMWeight,
+    GaussianProcess,
+    Kernel,
+    Kind,
+    mask,
+    sample_time,
+    uniform,
+)
 from scidiff.spaces import Categorical, Euclidean
 from scidiff.testing_targets.bits import code_words
 from scidiff.train import Ema
@@ -58,9 +69,9 @@ class _Bits(nn.Module):
         super().__init__()
         self.body = _body(SITES + 1, width, SITES)
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, condition: Any = None) -> Tensor:
         """Predict the mean."""
-        s = AXIS.schedule.sigma(t).unsqueeze(1)
+        s = AXIS.schedule.sigma(sample_time(t, x)).unsqueeze(1)
         scaled = x / (s**2 + 1).sqrt()
         return torch.tanh(x / s**2 + self.body(torch.cat([scaled, s.log() / 4], 1).float()))
 
@@ -73,10 +84,10 @@ class _Classes(nn.Module):
         self.states = states
         self.body = _body(states * SITES + 1, width, CLASSES * SITES)
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, condition: Any = None) -> Tensor:
         """Predict the logits."""
         seen = nn.functional.one_hot(x, self.states).flatten(1)
-        return self.body(torch.cat([seen, t.unsqueeze(1)], 1).float()).reshape(-1, SITES, CLASSES)
+        return self.body(torch.cat([seen, sample_time(t, x).unsqueeze(1)], 1).float()).reshape(-1, SITES, CLASSES)
 
 
 def _body(inputs: int, width: int, outputs: int) -> nn.Module:

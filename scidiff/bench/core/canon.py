@@ -11,12 +11,12 @@ from scidiff.bench.core.check import Claim
 from scidiff.denoise import markov_chain
 from scidiff.process import Kernel, marginal, mask, uniform
 from scidiff.process.flow import MixtureFlow
-from scidiff.sample.discrete_flow import campbell, defog, polydec_grid
-from scidiff.sample.exact_laws import ExactLaws
+from scidiff.sample.discrete.discrete_flow import campbell, defog, polydec_grid
+from scidiff.sample.discrete.exact_laws import ExactLaws
+from scidiff.sample.discrete.predictor_corrector import ForwardBackward
+from scidiff.sample.discrete.trapezoidal import Trapezoidal
+from scidiff.sample.discrete.uniformisation import Uniformisation
 from scidiff.sample.grids import uniform_grid
-from scidiff.sample.predictor_corrector import ForwardBackward
-from scidiff.sample.trapezoidal import Trapezoidal
-from scidiff.sample.uniformisation import Uniformisation
 from scidiff.testing_targets.enumeration import INITIAL, TRANSITION
 from scidiff.testing_targets.orders import slope
 

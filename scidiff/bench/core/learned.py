@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from scidiff.bench.core.check import Claim
 from scidiff.random import Noise
 from scidiff.sample import RunState, run
-from scidiff.sample.adaptive import Adaptive
+from scidiff.sample.continuous.adaptive import Adaptive
 from scidiff.testing_targets.few_calls import PROCESS, distance, floor, learned, log_table
 from scidiff.testing_targets.gaussian import VE, target_a
 from scidiff.testing_targets.orders import reference, starts

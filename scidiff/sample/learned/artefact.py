@@ -25,7 +25,7 @@ from scidiff.io.files import atomic_write
 from scidiff.io.provenance import provenance
 from scidiff.process.base import Process
 from scidiff.process.gaussian import GaussianProcess
-from scidiff.sample.table import Table, TableRule
+from scidiff.sample.continuous.table import Table, TableRule
 
 __all__ = ["Fingerprint", "FingerprintError", "LearnedTable", "model_hash", "process_text"]
 

@@ -29,12 +29,12 @@ from scidiff.errors import ConfigError
 from scidiff.process.base import Process
 from scidiff.process.schedule import Schedule
 from scidiff.random import Noise
-from scidiff.sample.adams import adams_weights
-from scidiff.sample.exponential import exponential_adams
+from scidiff.sample.continuous.adams import adams_weights
+from scidiff.sample.continuous.exponential import exponential_adams
+from scidiff.sample.continuous.table import TableRule
 from scidiff.sample.learned.recursion import gaussian
 from scidiff.sample.loop import run
 from scidiff.sample.state import RunState
-from scidiff.sample.table import TableRule
 
 __all__ = ["ProgrammedGrid", "fit_grid_dp"]
 

@@ -30,14 +30,14 @@ from torch import Tensor
 from scidiff.denoise.denoiser import Denoiser
 from scidiff.errors import ConfigError
 from scidiff.process.base import Process
-from scidiff.sample.adams import adams_rows
-from scidiff.sample.exponential import exponential_adams
+from scidiff.sample.continuous.adams import adams_rows
+from scidiff.sample.continuous.exponential import exponential_adams
+from scidiff.sample.continuous.table import Table
 from scidiff.sample.learned.descent import descend, robust, robust_scale
 from scidiff.sample.learned.recursion import follow_rows, gaussian, predictor
 from scidiff.sample.learned.result import TableFit, row_sums, square_gap, table_error
 from scidiff.sample.learned.spacing import LogSnrSpacing
 from scidiff.sample.learned.teacher import Pairs
-from scidiff.sample.table import Table
 
 __all__ = ["Settings", "fit_grid", "fit_jointly", "fit_table", "learn"]
 

@@ -13,11 +13,11 @@ from scidiff.denoise.denoiser import Denoiser
 from scidiff.process.base import Process
 from scidiff.process.gaussian import GaussianProcess
 from scidiff.random import Noise
+from scidiff.sample.continuous.table import Table, TableRule
 from scidiff.sample.grids import Grid
 from scidiff.sample.learned.teacher import Pairs
 from scidiff.sample.loop import Rule, run
 from scidiff.sample.state import RunState
-from scidiff.sample.table import Table, TableRule
 
 __all__ = ["Fit", "TableFit", "held_out_error", "row_sums", "square_gap", "table_error"]
 

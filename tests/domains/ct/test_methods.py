@@ -9,7 +9,7 @@ import torch
 from scidiff.domains.ct.classical import METHODS as CLASSICAL
 from scidiff.domains.ct.cli import app
 from scidiff.domains.ct.methods import METHODS, reconstruct
-from scidiff.domains.ct.methods.problem import Problem, one_time
+from scidiff.domains.ct.methods.problem import Problem
 from scidiff.domains.ct.readers import write_scan
 from typer.testing import CliRunner
 
@@ -35,7 +35,7 @@ def test_red_diff_follows_the_gradient_of_the_posterior_at_a_noise_level():
     recipe = METHODS["red-diff"].build(PROBLEM, 1, top=sigma, warm=mu)
     noise = Noise.range(0, count)
     state = RunState.at(recipe.begin(PROBLEM, noise), float(PRIOR.time(sigma)), noise)
-    denoiser = one_time(PRIOR.denoiser(GRID))
+    denoiser = PRIOR.denoiser(GRID)
     state = run(denoiser, PRIOR.process, recipe.rule, recipe.rule.plan, state=state, transforms=recipe.transforms)
     found = state.records["ct/adam/1"].mean(0) / (1 - 0.9)
     data = -PROBLEM.pull(PROBLEM.residual(mu[None]))[0]

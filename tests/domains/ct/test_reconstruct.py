@@ -15,16 +15,16 @@ from scidiff.domains.ct.methods import METHODS, reconstruct, reconstruct_volume
 from scidiff.domains.ct.methods.conditional import Conditional, Spectral, White
 from scidiff.domains.ct.methods.jacobian import JacobianDraw
 from scidiff.domains.ct.methods.ladders import ladder, still_table, times
-from scidiff.domains.ct.methods.problem import Problem, one_time, turned
+from scidiff.domains.ct.methods.problem import Problem, turned
 from scidiff.domains.ct.methods.spread import Rings
 from scidiff.domains.ct.readers import write_scan
 from typer.testing import CliRunner
 
 from scidiff.errors import ConfigError, DataError, UnknownNameError
 from scidiff.random import Noise
+from scidiff.sample.continuous.table import TableRule
 from scidiff.sample.loop import run
 from scidiff.sample.state import RunState
-from scidiff.sample.table import TableRule
 
 from .scan_cases import GRID, PRIOR, scan_and_truth
 
@@ -96,7 +96,7 @@ def test_draws_by_the_jacobian_have_the_power_of_a_gaussian_posterior():
     count, sigma = 800, 0.3
     rule = TableRule(still_table(PRIOR.process.schedule, times(PRIOR, ladder(1, sigma))))
     state = RunState.at(torch.zeros(count, 16, 16).double(), float(PRIOR.time(sigma)), Noise.range(4, count))
-    denoiser = one_time(PRIOR.denoiser(GRID))
+    denoiser = PRIOR.denoiser(GRID)
     x = run(denoiser, PRIOR.process, rule, rule.plan, state=state, transforms=(JacobianDraw(),)).x
     off = torch.fft.rfft2(x - PRIOR.denoise(torch.zeros(1, 16, 16).double(), sigma, GRID))
     power, rings = PRIOR.covariance(GRID).eigenvalues, Rings((16, 16))
@@ -176,7 +176,7 @@ def test_intervals_and_files(tmp_path):
 
 def test_turning_changes_nothing_for_a_law_without_direction():
     """A stationary isotropic law on a square; float64 round-off of transforms of 256 values."""
-    plain = one_time(PRIOR.denoiser(GRID))
+    plain = PRIOR.denoiser(GRID)
     x = PRIOR.draw(2, GRID, seed=3)
     for sigma in (0.5, 0.3, 0.2, 0.1, 0.05):
         t = PRIOR.time(torch.full((2,), sigma))
@@ -249,3 +249,26 @@ def test_the_command(tmp_path):
     assert facts["count"] == 2
     assert facts["held_out_chi2"] > 0
     assert out.exists()
+
+
+def test_samples_that_do_not_explain_the_data_say_so(tmp_path):
+    """A noise level that is stated thirty times too low leaves ``chi^2 / n`` far above 1; half the fit is overfit."""
+    good, bad = reconstruct(SCAN, PRIOR, grid=GRID, count=2, steps=4), replace(SCAN, weights=1e3 * SCAN.weights)
+    assert good.remarks == ()
+    (low,) = replace(good, chi2=0.5 * good.chi2).remarks
+    assert "follow the noise" in low and "too high" in low
+    (high,) = reconstruct(bad, PRIOR, grid=GRID, count=2, steps=4).remarks
+    assert "do not explain the data" in high and f"{GRID.lengths[-1]:.3g} mm" in high
+    path = tmp_path / "s.npz"
+    write_scan(path, bad)
+    words = ["reconstruct", str(path), "--out", str(tmp_path / "x.png"), "--count", "2", "--steps", "4", "--size", "16"]
+    done = CliRunner().invoke(app, [*words, "--prior", "gaussian"])
+    assert done.exit_code == 0, done.output
+    assert "do not explain the data" in done.output
+
+
+def test_progress_counts_the_steps_to_their_end():
+    seen = []
+    reconstruct(SCAN, PRIOR, grid=GRID, count=1, steps=3, progress=lambda done, total: seen.append((done, total)))
+    assert [done for done, _ in seen] == list(range(1, seen[-1][1] + 1))
+    assert len({total for _, total in seen}) == 1

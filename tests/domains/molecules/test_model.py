@@ -17,7 +17,7 @@ from scidiff.domains.molecules.vocabulary import Vocabulary
 
 from scidiff.errors import ConfigError, DataError
 from scidiff.random import Noise
-from scidiff.sample.ctmc import ProjectAndNoise, Psi, SiteRule, TauLeaping
+from scidiff.sample.discrete.ctmc import ProjectAndNoise, Psi, SiteRule, TauLeaping
 
 from .molecule_cases import CHARGED, QM9, faults, small_network
 

@@ -21,7 +21,7 @@ from scidiff.domains.pde.training.darcy_recipe import darcy_task, train_darcy
 
 from scidiff.errors import ConfigError, DataError, ShapeError
 from scidiff.random import Noise, SharedNoise
-from scidiff.sample.exponential import unipc
+from scidiff.sample.continuous.exponential import unipc
 from scidiff.train import Precision
 
 SIZE = 16

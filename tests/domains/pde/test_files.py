@@ -18,6 +18,7 @@ from scidiff.domains.pde.sample_files import save_samples
 from scidiff.domains.pde.validation import stated_error, validate
 from typer.testing import CliRunner
 
+from scidiff.cli import main
 from scidiff.domains import pde
 from scidiff.errors import ConfigError, DataError, MissingPackageError
 from scidiff.mesh import annulus
@@ -85,7 +86,7 @@ def test_coordinates_are_those_of_the_points(tmp_path):
     assert dataset["u"].sel(time=0.1, method="nearest").dims == ("sample", "component", "x", "y")
 
 
-def test_a_changed_file_does_not_validate(tmp_path):
+def test_a_changed_file_does_not_validate(tmp_path, capsys):
     one = pde.problem("darcy", size=16)
     state = one.truth(0, 3)
     state["u"][1, 8, 8] *= 1.001
@@ -93,8 +94,8 @@ def test_a_changed_file_does_not_validate(tmp_path):
     found = validate(path)
     assert not found.passed
     assert next(check for check in found.checks if check.name == "residual").worst == 1
-    done = run("validate", str(path), "--json", "-")
-    assert done.exit_code == 1 and json.loads(done.stdout)["valid"] is False
+    assert main(["pde", "validate", str(path), "--json", "-"]) == 1
+    assert json.loads(capsys.readouterr().out)["valid"] is False
     assert "FAILS in sample 1" in run("validate", str(path)).stdout
 
 

@@ -16,7 +16,7 @@ from scidiff.domains.pde.symmetry import move_channels, move_flow, move_flow_bac
 
 from scidiff.errors import ConfigError, DataError, ShapeError
 from scidiff.random import Noise
-from scidiff.sample.exponential import dpmpp_2m, unipc
+from scidiff.sample.continuous.exponential import dpmpp_2m, unipc
 
 SHAPE = (16, 24)
 PROFILE = Profile((0.0, 4.0, 2.0, 1.0, 0.5, 0.1))

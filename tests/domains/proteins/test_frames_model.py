@@ -15,10 +15,10 @@ from scidiff.denoise.denoiser import Denoiser
 from scidiff.errors import CheckpointError, ConfigError
 from scidiff.process.base import Kind
 from scidiff.random import Noise
+from scidiff.sample.continuous.retracted import Retracted
 from scidiff.sample.factor import FactorRule
 from scidiff.sample.grids import Grid, uniform_grid
 from scidiff.sample.loop import run
-from scidiff.sample.retracted import Retracted
 from scidiff.sample.samples import Status
 from scidiff.spaces.so3 import SO3, to_matrix
 

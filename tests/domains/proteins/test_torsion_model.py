@@ -19,10 +19,10 @@ from scidiff.denoise.denoiser import Denoiser
 from scidiff.errors import ConfigError, UnknownNameError
 from scidiff.process.base import Kind
 from scidiff.random import Noise
+from scidiff.sample.continuous.retracted import Retracted
 from scidiff.sample.factor import FactorRule
 from scidiff.sample.grids import Grid, uniform_grid
 from scidiff.sample.loop import run
-from scidiff.sample.retracted import Retracted
 from scidiff.sample.samples import Status
 
 from .torsion_cases import untrained

@@ -27,9 +27,9 @@ from torch import Tensor
 
 from scidiff.errors import ConfigError
 from scidiff.process.schedule import Schedule
-from scidiff.sample.draft import Draft
-from scidiff.sample.moments import exponential_weights
-from scidiff.sample.table import Table
+from scidiff.sample.continuous.draft import Draft
+from scidiff.sample.continuous.moments import exponential_weights
+from scidiff.sample.continuous.table import Table
 
 __all__ = ["deis", "dpmpp_2m", "dpmpp_2m_sde", "dpmpp_3m", "exponential_adams", "sa_solver", "unipc"]
 

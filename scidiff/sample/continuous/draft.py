@@ -11,8 +11,8 @@ from torch import Tensor
 
 from scidiff.errors import ConfigError
 from scidiff.process.schedule import Schedule
+from scidiff.sample.continuous.table import Table
 from scidiff.sample.grids import check_grid
-from scidiff.sample.table import Table
 
 __all__ = ["Draft"]
 

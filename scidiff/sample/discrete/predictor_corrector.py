@@ -26,8 +26,8 @@ from scidiff.errors import ConfigError
 from scidiff.process.base import ProductProcess, site_time
 from scidiff.process.discrete import DiscreteProcess
 from scidiff.process.kernels import Kernel
-from scidiff.sample.ctmc import by_factor, site_uniforms
-from scidiff.sample.discrete_flow import leap
+from scidiff.sample.discrete.ctmc import by_factor, site_uniforms
+from scidiff.sample.discrete.discrete_flow import leap
 from scidiff.sample.state import RunState
 from scidiff.spaces import State, state_map
 from scidiff.spaces.categorical import draw_probs

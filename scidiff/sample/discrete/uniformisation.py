@@ -37,8 +37,8 @@ from scidiff.process.bounds import one_level
 from scidiff.process.discrete import DiscreteProcess
 from scidiff.process.flow import MinimalFlow, MixtureFlow, Rates, TimeReversal
 from scidiff.process.survival import Survival
-from scidiff.sample.ctmc import site_uniforms
-from scidiff.sample.plans import lowest, pending
+from scidiff.sample.discrete.ctmc import site_uniforms
+from scidiff.sample.discrete.plans import lowest, pending
 from scidiff.sample.state import RunState
 from scidiff.spaces import State
 from scidiff.spaces.categorical import draw_probs

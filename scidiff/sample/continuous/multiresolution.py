@@ -10,8 +10,8 @@ noise, and the step is made on it. There the process is
 which is a schedule (`CoarseSchedule`), so that every solver runs on it. A network of another schedule is asked at the
 time of equal signal-to-noise ratio (`retimed`).
 
-*Refinement.* With ``R`` of `scidiff.sample.bands`, ``x <- (N / n)^(d/2) R^T x_c + sigma (1 - R^T R) xi`` with the
-``xi`` of the fine prior: the band that was left out has the law ``N(0, sigma^2)`` instead of
+*Refinement.* With ``R`` of `scidiff.sample.continuous.bands`, ``x <- (N / n)^(d/2) R^T x_c + sigma (1 - R^T R) xi``
+with the ``xi`` of the fine prior: the band that was left out has the law ``N(0, sigma^2)`` instead of
 ``N(0, alpha^2 S + sigma^2)``, and no dependence on the rest. Its variance is short by a factor of at most
 ``1 + threshold``; `matched` adds what is missing by the spectrum, which is exact for Gaussian fields. Dependence on the
 coarse modes is left to the steps that follow.
@@ -36,10 +36,10 @@ from scidiff.errors import ConfigError, ShapeError
 from scidiff.process import GaussianProcess, Kind
 from scidiff.process.schedule import Schedule
 from scidiff.random import Noise
-from scidiff.sample.bands import NestedNoise, Spectrum, coarsen, refine, wavenumber
+from scidiff.sample.continuous.bands import NestedNoise, Spectrum, coarsen, refine, wavenumber
+from scidiff.sample.continuous.table import Table, TableRule
 from scidiff.sample.loop import run
 from scidiff.sample.state import RunState
-from scidiff.sample.table import Table, TableRule
 from scidiff.spaces import Euclidean, State
 
 __all__ = [

@@ -39,8 +39,8 @@ from scidiff.errors import ConfigError
 from scidiff.process.base import ProductProcess, site_time
 from scidiff.process.discrete import DiscreteProcess
 from scidiff.process.flow import MinimalFlow, Rates
-from scidiff.sample.ctmc import by_factor, site_uniforms
-from scidiff.sample.discrete_flow import RateLeaping, leap
+from scidiff.sample.discrete.ctmc import by_factor, site_uniforms
+from scidiff.sample.discrete.discrete_flow import RateLeaping, leap
 from scidiff.sample.grids import Grid, check_grid
 from scidiff.sample.state import RunState, Stamp
 from scidiff.spaces import State

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from scidiff.errors import ConfigError, UnknownNameError
+from scidiff.io.command import Json, tell
 
 __all__ = ["import_data", "parse_options"]
 
@@ -34,11 +34,9 @@ def import_data(
         list[str] | None, typer.Option("--set", help="Option of the loader, NAME=VALUE; a range is FIRST:STOP.")
     ] = None,
     sha256: Annotated[str, typer.Option(help="Hash that the files have to have.")] = "",
-    to_json: Annotated[Path | None, typer.Option("--json", help="Write facts to this file; '-' prints them.")] = None,
+    to_json: Json = None,
 ) -> None:
     """Read a public data set from a local copy; nothing is fetched."""
-    from scidiff.io.files import atomic_write
-
     from .. import datasets
     from ..checks import ScanWarning
     from ..readers import save_volume, write_scan
@@ -66,11 +64,7 @@ def import_data(
         save_volume(beside, loaded.truth)
         written.append(str(beside))
     facts = json.loads(json.dumps({"out": written, **facts}, default=str))
-    if to_json is not None and str(to_json) != "-":
-        with atomic_write(to_json) as file:
-            json.dump(facts, file, indent=2)
-    lines = [f"{key}: {value}" for key, value in facts.items()]
-    sys.stdout.write((json.dumps(facts, indent=2) if str(to_json) == "-" else "\n".join(lines)) + "\n")
+    tell(facts, to_json, [f"{key}: {value}" for key, value in facts.items()])
 
 
 def parse_options(load: Callable[..., Any], options: Sequence[str]) -> dict[str, Any]:

@@ -9,8 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from scidiff.errors import ConfigError
-
-from .commands import say
+from scidiff.io.command import Device, Json, Seed, bar, tell
 
 __all__ = ["sample"]
 
@@ -24,7 +23,7 @@ def sample(
     ] = "flow",
     count: Annotated[int, typer.Option(help="Number of samples.", min=1)] = 16,
     steps: Annotated[int | None, typer.Option(help="Network calls for each sample.", min=1)] = None,
-    seed: Annotated[int, typer.Option(help="Seed of every random draw.", min=0)] = 0,
+    seed: Seed = 0,
     obstacles: Annotated[
         Path | None, typer.Option(help="Image in which dark is solid, for flow; random bodies without.")
     ] = None,
@@ -44,8 +43,8 @@ def sample(
     relax: Annotated[
         float | None, typer.Option(help="Time that the equation carries flows on, in passages; 0 for none.", min=0)
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
-    to_json: Annotated[Path | None, typer.Option("--json", help="Write one JSON object here; '-' prints it.")] = None,
+    device: Device = "cpu",
+    to_json: Json = None,
 ) -> None:
     """Draw samples of a model; every one obeys its equation or its constraints, and says how exactly."""
     from .models import load
@@ -58,7 +57,9 @@ def sample(
     given |= {"relax": relax, "noise": noise}
     given = {name: value for name, value in given.items() if value is not None}
     _check_taken(model, drawn.sample, given)
-    samples = drawn.sample(count, seed=seed, **given)
+    with bar("sampling", count) as advance:
+        shown = {"progress": advance} if "progress" in inspect.signature(drawn.sample).parameters else {}
+        samples = drawn.sample(count, seed=seed, **given, **shown)
     save_samples(samples, out)
     facts = {
         "count": len(samples),
@@ -70,7 +71,7 @@ def sample(
     }
     line = f"{facts['ok']} of {count} samples in {facts['seconds']:.2f} s to {out}; at most: "
     line += ", ".join(f"{name.replace('_', ' ')} {values.max():.1e}" for name, values in samples.records.items())
-    say(facts, line, to_json)
+    tell(facts, to_json, [line])
 
 
 def _check_taken(model: str, function: Any, given: dict[str, Any]) -> None:

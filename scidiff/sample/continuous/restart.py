@@ -26,8 +26,8 @@ from torch import Tensor
 
 from scidiff.errors import ConfigError
 from scidiff.process.schedule import Schedule
-from scidiff.sample.solvers import heun
-from scidiff.sample.table import Table
+from scidiff.sample.continuous.solvers import heun
+from scidiff.sample.continuous.table import Table
 
 __all__ = ["chain", "edm_churn", "restart"]
 

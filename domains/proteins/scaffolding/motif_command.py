@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scidiff.errors import ConfigError
+from scidiff.io.command import Device, Json, tell
 
 if TYPE_CHECKING:
     from ..chains import Chains
@@ -37,8 +38,8 @@ def motif(
     compare: Annotated[
         int, typer.Option(help="Chains without the motif, for each layout, to measure its effect.", min=0)
     ] = 4,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
-    to_json: Annotated[Path | None, typer.Option("--json", help="Write one JSON object here; '-' prints it.")] = None,
+    device: Device = "cpu",
+    to_json: Json = None,
 ) -> None:
     """Scaffold a motif: every scaffold tells how exactly it holds it, and whether the motif acted on the model."""
     from ..torsion.model import load
@@ -124,8 +125,6 @@ def _finish(out: Path, facts: dict[str, Any], to_json: Path | None, lines: list[
     import json
 
     from scidiff.io.files import atomic_write
-
-    from ..cli_output import tell
 
     out.mkdir(parents=True, exist_ok=True)
     with atomic_write(out / "report.json") as file:

@@ -34,10 +34,10 @@ from scidiff.denoise.condition import take_condition
 from scidiff.denoise.denoiser import Denoiser
 from scidiff.errors import ConfigError
 from scidiff.process.gaussian import GaussianProcess
+from scidiff.sample.continuous.solvers import ddim
+from scidiff.sample.continuous.table import Table, TableRule
 from scidiff.sample.model import Model
-from scidiff.sample.solvers import ddim
 from scidiff.sample.state import RunState
-from scidiff.sample.table import Table, TableRule
 from scidiff.sample.transform import Transform
 
 __all__ = ["ParallelRun", "parareal", "picard"]

@@ -18,14 +18,14 @@ from torch import Tensor
 from scidiff.denoise.corrupted import corrupted
 from scidiff.denoise.enumerated import Enumerated, markov_chain
 from scidiff.process.kernels import Kernel, LevelKernel, mask
-from scidiff.sample.correctors import LooGibbs
-from scidiff.sample.ctmc import Ancestral, ProjectAndNoise, Psi, SiteRule, TauLeaping, Unmask
-from scidiff.sample.discrete_flow import campbell, defog, gat, polydec_grid
-from scidiff.sample.exact_laws import ExactLaws
+from scidiff.sample.discrete.correctors import LooGibbs
+from scidiff.sample.discrete.ctmc import Ancestral, ProjectAndNoise, Psi, SiteRule, TauLeaping, Unmask
+from scidiff.sample.discrete.discrete_flow import campbell, defog, gat, polydec_grid
+from scidiff.sample.discrete.exact_laws import ExactLaws
+from scidiff.sample.discrete.predictor_corrector import ForwardBackward
+from scidiff.sample.discrete.trapezoidal import Trapezoidal
+from scidiff.sample.discrete.uniformisation import Uniformisation
 from scidiff.sample.grids import uniform_grid
-from scidiff.sample.predictor_corrector import ForwardBackward
-from scidiff.sample.trapezoidal import Trapezoidal
-from scidiff.sample.uniformisation import Uniformisation
 
 __all__ = ["AuditRow", "audit_chain", "audit_figure", "audit_rules"]
 

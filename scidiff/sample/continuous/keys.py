@@ -21,10 +21,10 @@ from torch import Tensor
 
 from scidiff.errors import ConfigError
 from scidiff.process.gaussian import GaussianProcess
+from scidiff.sample.continuous.table import TableRule
 from scidiff.sample.loop import run
 from scidiff.sample.model import Evaluation, Model
 from scidiff.sample.state import RunState
-from scidiff.sample.table import TableRule
 from scidiff.sample.transform import Transform
 from scidiff.spaces import State
 

@@ -25,9 +25,9 @@ from torch import Tensor
 from scidiff.errors import ConfigError
 from scidiff.process.cochain import CochainProcess
 from scidiff.process.schedule import Schedule
+from scidiff.sample.continuous.table import Table
 from scidiff.sample.grids import Grid
 from scidiff.sample.state import RunState
-from scidiff.sample.table import Table
 
 __all__ = ["ModeRule"]
 

@@ -34,7 +34,7 @@ from torch import Tensor
 from scidiff.errors import ConfigError
 from scidiff.process.gaussian import GaussianProcess
 from scidiff.process.schedule import Schedule
-from scidiff.sample.adams import adams_weights
+from scidiff.sample.continuous.adams import adams_weights
 from scidiff.sample.state import RunState
 
 __all__ = ["Adaptive", "AdaptiveAdams", "Unfinished"]

@@ -22,9 +22,9 @@ from scidiff.denoise.denoiser import Denoiser
 from scidiff.denoise.enumerated import Enumerated
 from scidiff.process.discrete import DiscreteProcess
 from scidiff.process.kernels import Kernel
+from scidiff.sample.discrete.trapezoidal import Trapezoidal
+from scidiff.sample.discrete.uniformisation import Uniformisation
 from scidiff.sample.state import Stamp
-from scidiff.sample.trapezoidal import Trapezoidal
-from scidiff.sample.uniformisation import Uniformisation
 from scidiff.spaces import Categorical
 
 __all__ = ["ExactLaws"]

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from scidiff.errors import ConfigError
 from scidiff.process.survival import Survival
-from scidiff.sample.ctmc import site_uniforms
+from scidiff.sample.discrete.ctmc import site_uniforms
 from scidiff.sample.model import Evaluation, Model
 from scidiff.sample.state import RunState
 from scidiff.sample.transform import Transform

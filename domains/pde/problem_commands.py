@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-__all__ = ["problems", "say", "solve", "validate"]
+from scidiff.io.command import Json, tell
+
+__all__ = ["problems", "solve", "validate"]
 
 
 def problems() -> None:
@@ -35,7 +36,7 @@ def solve(
     size: Annotated[int | None, typer.Option(help="Points along an axis, where the problem has such.", min=4)] = None,
     mesh: Annotated[Path | None, typer.Option(help="Mesh file, for the problems on meshes.")] = None,
     independent: Annotated[bool, typer.Option(help="Solve again by the independent method.")] = True,
-    to_json: Annotated[Path | None, typer.Option("--json", help="Write one JSON object here; '-' prints it.")] = None,
+    to_json: Json = None,
 ) -> None:
     """Draw inputs, solve, and certify every solution."""
     from scidiff.errors import ConfigError
@@ -58,31 +59,20 @@ def solve(
         _write(out, one, state, found, facts)
         facts["out"] = str(out)
     lines = [f"{key}: {value:.3g}" if isinstance(value, float) else f"{key}: {value}" for key, value in facts.items()]
-    say(facts, "\n".join(lines), to_json)
+    tell(facts, to_json, lines)
 
 
 def validate(
     file: Annotated[Path, typer.Argument(help="Fields: .nc, .zarr, .npz or .safetensors.")],
     independent: Annotated[bool, typer.Option(help="Solve again by the independent method.")] = True,
-    to_json: Annotated[Path | None, typer.Option("--json", help="Write one JSON object here; '-' prints it.")] = None,
-) -> None:
+    to_json: Json = None,
+) -> int:
     """Compute the certificate of a file anew; the exit code is 1 if it does not hold."""
     from .validation import validate as check
 
     found = check(file, independent=independent)
-    say(found.as_json(), found.table(), to_json)
-    if not found.passed:
-        raise typer.Exit(1)
-
-
-def say(facts: dict, text: str, to_json: Path | None) -> None:
-    """Print the text, or the facts where they are to go to the terminal; else write them to their file."""
-    if to_json is not None and str(to_json) != "-":
-        from scidiff.io.files import atomic_write
-
-        with atomic_write(to_json) as file:
-            json.dump(facts, file, indent=2)
-    sys.stdout.write((json.dumps(facts, indent=2) if str(to_json) == "-" else text) + "\n")
+    tell(found.as_json(), to_json, [found.table()])
+    return 0 if found.passed else 1
 
 
 def _write(out: Path, problem: Any, state: dict, certificate: Any, facts: dict) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from scidiff.io.command import Device, Json, Seed, tell
+
 __all__ = ["sequence"]
 
 
@@ -15,13 +17,12 @@ def sequence(
     model: Annotated[Path, typer.Option(help="A .safetensors file of scidiff proteins train --recipe sequence.")],
     out: Annotated[Path | None, typer.Option(help="File to write: .cif, .bcif or .pdb.")] = None,
     steps: Annotated[int, typer.Option(help="Network calls for each chain.", min=1)] = 20,
-    seed: Annotated[int, typer.Option(help="Seed of every random draw.", min=0)] = 0,
+    seed: Seed = 0,
     temperature: Annotated[float, typer.Option(help="Below 1 sequences are more alike.")] = 0.5,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
-    to_json: Annotated[Path | None, typer.Option("--json", help="Write one JSON object here; '-' prints it.")] = None,
+    device: Device = "cpu",
+    to_json: Json = None,
 ) -> None:
     """Draw a sequence for every chain of a file: proposals of a small model, no claim that they fold."""
-    from ..cli_output import tell
     from ..structures import read
     from ..writers import write
     from .model import load

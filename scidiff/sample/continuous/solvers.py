@@ -19,8 +19,8 @@ from torch import Tensor
 
 from scidiff.errors import ConfigError
 from scidiff.process.schedule import Schedule
-from scidiff.sample.draft import Draft
-from scidiff.sample.table import Table
+from scidiff.sample.continuous.draft import Draft
+from scidiff.sample.continuous.table import Table
 
 __all__ = ["analytic_dpm", "ancestral", "ddim", "heun"]
 

@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from scidiff.errors import ConfigError
+from scidiff.io.command import Devices, Float32, MaxMinutes, RunFolder, Seed, Threads
 
 __all__ = ["train"]
 
 
 def train(
-    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on from it.")],
+    out: RunFolder,
     folder: Annotated[
         Path | None, typer.Argument(help="Folder of volumes: NIfTI, npz, folders of TIFF files, DICOM series.")
     ] = None,
@@ -27,11 +28,11 @@ def train(
     widths: Annotated[str, typer.Option(help="Channels of each level of the network, finest first.")] = "32,48,64",
     blocks: Annotated[int, typer.Option(help="Residual blocks of each level.", min=1)] = 1,
     voxel: Annotated[float | None, typer.Option(help="Edge of a pixel of TIFF files, mm.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of every random draw.", min=0)] = 0,
-    float32: Annotated[bool, typer.Option("--float32", help="Train in float32 instead of bf16.")] = False,
-    threads: Annotated[int | None, typer.Option(help="CPU threads of each process.", min=1)] = None,
-    devices: Annotated[int, typer.Option(help="Processes on this machine; torchrun decides otherwise.", min=1)] = 1,
-    max_minutes: Annotated[float | None, typer.Option(help="Stop, resumable, after this time.")] = None,
+    seed: Seed = 0,
+    float32: Float32 = False,
+    threads: Threads = None,
+    devices: Devices = 1,
+    max_minutes: MaxMinutes = None,
 ) -> None:
     """Learn a prior from slices, or go on with a run that was interrupted."""
     from scidiff.train import Precision

@@ -15,7 +15,7 @@ from torch import Tensor
 from scidiff.process.base import site_time
 from scidiff.process.discrete import DiscreteProcess
 from scidiff.process.flow import MinimalFlow, MixtureFlow, Rates, TimeReversal, product_balance
-from scidiff.sample.ctmc import SiteRule
+from scidiff.sample.discrete.ctmc import SiteRule
 from scidiff.sample.grids import uniform_grid
 
 __all__ = ["RateLeaping", "campbell", "defog", "gat", "leap", "polydec_grid"]

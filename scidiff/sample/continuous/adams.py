@@ -3,7 +3,8 @@
     mu_k(h) = M_k(h) / h^k,    M_k(h) = int_0^h exp(-(h - u)) u^k du,    mu_0 = 1 - exp(-h),   mu_k = 1 - k mu_(k-1) / h
 
 For small `h` the recurrence cancels, and ``mu_k = h k! sum_p (-h)^p / (k + 1 + p)!`` is used. The weights solve
-``sum_j w_j (node_j / h)^k = mu_k``, as those of `scidiff.sample.moments`, which are made for one grid in NumPy.
+``sum_j w_j (node_j / h)^k = mu_k``, as those of `scidiff.sample.continuous.moments`, which are made for one grid in
+NumPy.
 """
 
 from __future__ import annotations

@@ -35,8 +35,8 @@ from scidiff.errors import ConfigError, DataError
 from scidiff.io.files import atomic_write
 from scidiff.process.gaussian import GaussianProcess
 from scidiff.process.schedule import Schedule
+from scidiff.sample.continuous.moments import moment_defect
 from scidiff.sample.grids import Grid, check_grid
-from scidiff.sample.moments import moment_defect
 from scidiff.sample.state import RunState
 
 __all__ = ["Table", "TableRule"]

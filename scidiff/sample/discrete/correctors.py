@@ -25,7 +25,7 @@ from torch import Tensor
 from scidiff.errors import ConfigError
 from scidiff.process.base import ProductProcess
 from scidiff.process.discrete import DiscreteProcess
-from scidiff.sample.ctmc import by_factor, site_uniforms
+from scidiff.sample.discrete.ctmc import by_factor, site_uniforms
 from scidiff.sample.state import RunState
 from scidiff.spaces import State, state_map
 from scidiff.spaces.categorical import draw_probs
