@@ -96,7 +96,7 @@ class Slices:
     prior
         The prior.
     x
-        ``(count, 128, 128)``, float64.
+        ``(count, rows, columns)``, float64.
     grid
         Their grid.
     """
@@ -107,7 +107,7 @@ class Slices:
 
     def scan(self, number: int, setting: Setting) -> Scan:
         """Scan one slice."""
-        geometry = Parallel(even_angles(setting.views, math.radians(setting.arc)), 3 * _SIZE // 2, self.grid.lengths[1])
+        geometry = Parallel(even_angles(setting.views, math.radians(setting.arc)), 3 * self.x.shape[-1] // 2, self.grid.lengths[1])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ScanWarning)
             blank = Scan.from_projections(torch.ones(geometry.shape), geometry, sd=1.0)

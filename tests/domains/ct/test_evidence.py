@@ -85,7 +85,6 @@ def test_a_larger_contrast_can_be_measured_where_the_map_says_so():
     told = evidence(scan, torch.full(GRID.shape, 0.5 * PRIOR.unit, dtype=torch.float64), GRID, DIAMETER)
     ratio = float(told.least[AT]) / (PRIOR.unit * CONTRAST) * own_ratio(CONTRAST, 0.05)
     assert ratio == pytest.approx(THRESHOLD, rel=1e-3)  # interpolated between points of the lattice
-    assert not bool((told.invented(1e-3) & told.measured).any())
     assert float(told.least[12, 12]) < float(told.least[0, 0])  # fewer rays meet a corner
 
 
