@@ -65,12 +65,16 @@ class Setting:
         Standard deviation over the largest line integral.
     gain
         What the mean of samples has to gain over TV, dB.
+    levels, count
+        Noise levels and samples; a narrow posterior takes more of both until its mean no longer moves.
     """
 
     views: int
     arc: float
     noise: float
     gain: float
+    levels: int = 60
+    count: int = 24
 
     @property
     def name(self) -> str:
@@ -80,7 +84,7 @@ class Setting:
 
 SETTINGS = (
     Setting(20, 180.0, 0.002, 1.5),
-    Setting(40, 180.0, 0.002, 1.5),
+    Setting(40, 180.0, 0.002, 1.5, levels=120, count=40),
     Setting(20, 180.0, 0.01, 1.5),
     Setting(40, 180.0, 0.01, 1.5),
     Setting(60, 90.0, 0.002, 0.0),
@@ -107,7 +111,9 @@ class Slices:
 
     def scan(self, number: int, setting: Setting) -> Scan:
         """Scan one slice."""
-        geometry = Parallel(even_angles(setting.views, math.radians(setting.arc)), 3 * self.x.shape[-1] // 2, self.grid.lengths[1])
+        geometry = Parallel(
+            even_angles(setting.views, math.radians(setting.arc)), 3 * self.x.shape[-1] // 2, self.grid.lengths[1]
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ScanWarning)
             blank = Scan.from_projections(torch.ones(geometry.shape), geometry, sd=1.0)
@@ -162,7 +168,6 @@ def _oracle(slices: Slices, number: int, scan: Scan) -> Reconstruction:
 def siemens_rows(
     prior: str = "ct",
     slices: Sequence[int] = (6, 14, 18),
-    steps: int = 60,
     settings: Sequence[Setting] = SETTINGS,
 ) -> Iterator[Row]:
     """Measure gains, fit, coverage and cost on some slices.
@@ -173,8 +178,6 @@ def siemens_rows(
         Name or path.
     slices
         Numbers of the slices, 0 to 19.
-    steps
-        Noise levels.
     settings
         Scans.
     """
@@ -186,14 +189,14 @@ def siemens_rows(
     if test is None:
         return
     for setting in settings:
-        yield from gain_rows(test, setting, slices, steps)
+        yield from gain_rows(test, setting, slices)
     yield from calls_rows(test, settings[0], slices[:2])
     held = load_slices(law, validation=True)
     if held is not None:
         yield from conformal_rows(test, held, settings[0], slices)
 
 
-def gain_rows(test: Slices, setting: Setting, numbers: Sequence[int], steps: int, count: int = 24) -> Iterator[Row]:
+def gain_rows(test: Slices, setting: Setting, numbers: Sequence[int]) -> Iterator[Row]:
     """Mean of samples against TV with the oracle's weight."""
     unit, found = test.prior.unit, []
     seconds = calls = 0.0
@@ -201,16 +204,14 @@ def gain_rows(test: Slices, setting: Setting, numbers: Sequence[int], steps: int
         scan, truth = test.scan(number, setting), test.x[number]
         best = _oracle(test, number, scan).image / unit
         begun = time.perf_counter()
-        got = reconstruct(scan, test.prior, grid=test.grid, count=count, steps=steps)
+        got = reconstruct(scan, test.prior, grid=test.grid, count=setting.count, steps=setting.levels)
         seconds, calls, mean = seconds + time.perf_counter() - begun, got.calls, got.mean / unit
         pairs = [float(measure(x, truth, _SPAN)) for measure in (psnr, ssim) for x in (mean, best)]
         found.append([*pairs, float(got.chi2.mean()), got.coverage(unit * truth)])
     p, p_tv, s, s_tv, chi2, covered = np.array(found).T
     gains, where = p - p_tv, f"Siemens, {setting.name}"
     half = 2 * float(gains.std(ddof=1)) / math.sqrt(len(gains)) if len(gains) > 1 else None
-    note = (
-        f"mean of {count} samples, {len(numbers)} slices, {steps} levels; PSNR {p.mean():.2f} dB, TV {p_tv.mean():.2f}"
-    )
+    note = f"mean of {setting.count} samples, {len(numbers)} slices, {setting.levels} levels; PSNR {p.mean():.2f} dB, TV {p_tv.mean():.2f}"
     yield Row(
         f"{where}: gain in PSNR over TV with the oracle weight", "measured", float(gains.mean()), unit="dB",
         interval=None if half is None else (float(gains.mean()) - half, float(gains.mean()) + half), bar=setting.gain,

@@ -7,7 +7,7 @@ from scidiff.domains.ct.rows.siemens import Setting, Slices, conformal_rows, gai
 
 from .scan_cases import GRID, PRIOR
 
-SETTING = Setting(12, 180.0, 0.02, 0.0)
+SETTING = Setting(12, 180.0, 0.02, 0.0, levels=8, count=8)
 
 
 def slices(count: int, seed: int, stretch: float = 1.0) -> Slices:
@@ -31,7 +31,7 @@ def test_the_factor_of_other_slices_restores_the_coverage(stretch):
 
 def test_gains_are_over_the_baseline_and_fit_the_data():
     """Images that the prior expects: the mean of its posterior beats TV, which expects others, on every slice."""
-    gain, similarity, fit, covered = gain_rows(slices(3, 3), SETTING, (0, 1, 2), 8, count=8)
+    gain, similarity, fit, covered = gain_rows(slices(3, 3), SETTING, (0, 1, 2))
     assert gain.value > 0 and gain.interval[0] < gain.value < gain.interval[1]
     assert similarity.value > similarity.baseline
     assert fit.value < 0.2 and fit.bar == 0.2
