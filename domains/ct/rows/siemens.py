@@ -211,7 +211,10 @@ def gain_rows(test: Slices, setting: Setting, numbers: Sequence[int]) -> Iterato
     p, p_tv, s, s_tv, chi2, covered = np.array(found).T
     gains, where = p - p_tv, f"Siemens, {setting.name}"
     half = 2 * float(gains.std(ddof=1)) / math.sqrt(len(gains)) if len(gains) > 1 else None
-    note = f"mean of {setting.count} samples, {len(numbers)} slices, {setting.levels} levels; PSNR {p.mean():.2f} dB, TV {p_tv.mean():.2f}"
+    note = (
+        f"mean of {setting.count} samples, {len(numbers)} slices, {setting.levels} levels; PSNR {p.mean():.2f} dB, "
+        f"TV {p_tv.mean():.2f}"
+    )
     yield Row(
         f"{where}: gain in PSNR over TV with the oracle weight", "measured", float(gains.mean()), unit="dB",
         interval=None if half is None else (float(gains.mean()) - half, float(gains.mean()) + half), bar=setting.gain,
