@@ -125,7 +125,7 @@ def _coverage(scans: int, count: int, seed: int) -> Iterator[Row]:
     note = f"{scans} scans, {count} samples each, Student intervals, no conformal factor; wanted 0.88 to 0.92"
     yield Row(
         "Gaussian prior: coverage of 90 % intervals, distance from 0.90", "measured", abs(value - 0.9),
-        interval=(value - half - 0.9, value + half - 0.9), bar=0.02 + half, above=False, note=f"{note}: {value:.3f}",
+        interval=(value - half - 0.9, value + half - 0.9), bar=0.02, above=False, note=f"{note}: {value:.3f}",
     )  # fmt: skip
 
 

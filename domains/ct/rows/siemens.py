@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.stats import norm
+from scipy.stats import t as student
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
@@ -210,7 +211,8 @@ def gain_rows(test: Slices, setting: Setting, numbers: Sequence[int]) -> Iterato
         found.append([*pairs, float(got.chi2.mean()), got.coverage(unit * truth)])
     p, p_tv, s, s_tv, chi2, covered = np.array(found).T
     gains, where = p - p_tv, f"Siemens, {setting.name}"
-    half = 2 * float(gains.std(ddof=1)) / math.sqrt(len(gains)) if len(gains) > 1 else None
+    wide = float(student.ppf(0.975, len(gains) - 1)) if len(gains) > 1 else math.nan
+    half = wide * float(gains.std(ddof=1)) / math.sqrt(len(gains)) if len(gains) > 1 else None
     note = (
         f"mean of {setting.count} samples, {len(numbers)} slices, {setting.levels} levels; PSNR {p.mean():.2f} dB, "
         f"TV {p_tv.mean():.2f}"
