@@ -98,14 +98,15 @@ def measure_memory(folder: Path, fast: bool) -> dict[str, Any]:
 
 
 SELECT = """
-import json, resource, sys, time
+import json, sys, time
 from scidiff import campaign
+from scidiff.io.memory import peak_memory
 begun = time.perf_counter()
 picked = campaign.select(sys.argv[1], count=100, per_group=5, pool=int(sys.argv[2]))
 middle, cpu = time.perf_counter(), time.process_time()
 rows = campaign.export(sys.argv[1], sys.argv[3], condition="true")
 end = time.perf_counter()
-mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+mb = peak_memory()
 counts = {name: value for name, value in picked.facts.items() if isinstance(value, int)}
 print(json.dumps({"counts": counts, "exported": rows, "mb": round(mb, 1), "select_seconds": round(middle - begun, 2),
                   "export_seconds": round(end - middle, 2), "select_cpu": round(cpu, 2),

@@ -24,7 +24,6 @@ from .rows import (
     prior_rows,
     siemens_rows,
     speed_rows,
-    tooth_posterior_rows,
     tooth_rows,
 )
 
@@ -45,4 +44,3 @@ def rows(fast: bool, seed: int) -> Iterator[Row]:
         yield from siemens_rows()
         yield from method_rows()
         yield from tooth_rows()
-        yield from tooth_posterior_rows()

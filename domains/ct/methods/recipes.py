@@ -120,7 +120,7 @@ def _falling(problem: Problem, steps: int, top: float) -> Tensor:
 
 
 def posterior(
-    problem: Problem, steps: int, *, top: float = 1.0, finish: float = 0.1, tolerance: float = 0.1, own: bool = True,
+    problem: Problem, steps: int, *, top: float = 1.0, finish: float = 0.1, tolerance: float = 0.03, own: bool = True,
     warm: Tensor | None = None,
 ) -> Recipe:  # fmt: skip
     """Split Gibbs whose draws of ``x`` given ``z`` carry the posterior covariance, finished on the scan.

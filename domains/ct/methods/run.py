@@ -6,8 +6,6 @@ one image, with the same report. Views that are held out are seen by no method a
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +15,7 @@ import torch
 from torch import Tensor
 
 from scidiff.errors import ConfigError, DataError, UnknownNameError
+from scidiff.io.memory import peak_memory
 from scidiff.random import Noise
 from scidiff.sample.loop import run
 from scidiff.sample.state import RunState
@@ -31,7 +30,7 @@ from .problem import Problem, turned
 from .recipes import Recipe
 from .registry import LATENT, METHODS, Method, refuse_latent
 
-__all__ = ["CONTRAST", "find_prior", "peak_memory", "reconstruct"]
+__all__ = ["CONTRAST", "find_prior", "reconstruct"]
 
 CONTRAST = 0.05
 """Contrast of the structures that the measured part is split at, in units of the prior: 50 HU for that of water."""
@@ -290,9 +289,3 @@ def _report(
         held_out=unseen, calls=calls, seconds=seconds, memory=max(0.0, peak_memory() - peak), ok=ok,
         facts={**facts, "unit_per_mm": problem.unit, "edge_mm": list(problem.grid.lengths)},
     )  # fmt: skip
-
-
-def peak_memory() -> float:
-    """Largest resident memory so far, MB."""
-    scale = 2.0**20 if sys.platform == "darwin" else 2.0**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale

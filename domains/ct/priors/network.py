@@ -57,7 +57,7 @@ class NetworkConfig:
     """
 
     widths: tuple[int, ...] = (32, 48, 64)
-    blocks: int = 1
+    blocks: int = 2
     stem: int = 2
     embedding: int = 32
     centre: float = 0.6

@@ -66,7 +66,7 @@ class Recipe:
         If a number is out of range.
     """
 
-    steps: int = 22000
+    steps: int = 24000
     batch_size: int = 16
     crop: int = 64
     hold_out: str | float = 0.12

@@ -13,7 +13,6 @@ from .priors import prior_rows
 from .siemens import siemens_rows
 from .speed import speed_rows
 from .tooth import tooth_rows
-from .tooth_posterior import tooth_posterior_rows
 
 __all__ = [
     "calibration_rows",
@@ -26,6 +25,5 @@ __all__ = [
     "prior_rows",
     "siemens_rows",
     "speed_rows",
-    "tooth_posterior_rows",
     "tooth_rows",
 ]

@@ -8,14 +8,12 @@ not grow with the number of slices.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 
 from scidiff.domain import Row
-from scidiff.errors import NumericalError
+
+from .apart import apart
 
 __all__ = ["memory_rows"]
 
@@ -24,9 +22,9 @@ import json, time, torch
 from scidiff.domains.ct.geometry import Parallel, even_angles
 from scidiff.domains.ct.grid import Grid
 from scidiff.domains.ct.methods import reconstruct
-from scidiff.domains.ct.methods.run import peak_memory
 from scidiff.domains.ct.phantoms import water_disc
 from scidiff.domains.ct.simulation import simulate
+from scidiff.io.memory import peak_memory
 torch.set_num_threads(1)
 scan = simulate(water_disc(180.0), Parallel(even_angles(180), 768, 500 / 512), 1e5, {seed})
 begun = time.perf_counter()
@@ -39,9 +37,9 @@ import json, time, torch
 from scidiff.domains.ct.geometry import Parallel, even_angles
 from scidiff.domains.ct.grid import Grid
 from scidiff.domains.ct.methods import reconstruct_volume
-from scidiff.domains.ct.methods.run import peak_memory
 from scidiff.domains.ct.phantoms import water_disc
 from scidiff.domains.ct.simulation import simulate
+from scidiff.io.memory import peak_memory
 torch.set_num_threads(1)
 class Ball:
     def __len__(self):
@@ -70,15 +68,15 @@ def memory_rows(seed: int, stop: int = _STOP) -> Iterator[Row]:
     stop
         Number of slices of the volume that are reconstructed, of 256.
     """
-    peak, seconds, chi2 = _measured(_SLICE.format(seed=seed))
+    peak, seconds, chi2 = apart(_SLICE.format(seed=seed))
     note = f"whole process; system matrix and its transpose in memory, 2 samples, chi^2/n {chi2:.3f}"
     yield Row(
         "512^2 pixels, 180 views: peak memory", "measured", peak / 1024, unit="GiB", bar=4.0, above=False,
         seconds=seconds, note=note,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as out:
-        first, _, _, few = _measured(_VOLUME.format(seed=seed, out=out, stop=_FIRST))
-        peak, seconds, chi2, more = _measured(_VOLUME.format(seed=seed, out=out, stop=stop))
+        first, _, _, few = apart(_VOLUME.format(seed=seed, out=out, stop=_FIRST))
+        peak, seconds, chi2, more = apart(_VOLUME.format(seed=seed, out=out, stop=stop))
     note = (
         f"a process that makes {few:.0f} slices of 256, {first:.0f} MB, and one that goes on with {more:.0f}, "
         f"{peak:.0f} MB; {seconds / more:.1f} s a slice, chi^2/n of a sample {chi2:.3f}"
@@ -87,17 +85,3 @@ def memory_rows(seed: int, stop: int = _STOP) -> Iterator[Row]:
         "256^3 voxels, 60 views: peak memory of many slices over that of few", "measured", peak / first, bar=1.05,
         above=False, baseline=first, baseline_name="MB after few slices", seconds=seconds, note=note,
     )  # fmt: skip
-
-
-def _measured(program: str) -> list[float]:
-    """Numbers that a process prints in its last line.
-
-    Raises
-    ------
-    NumericalError
-        If the process fails.
-    """
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise NumericalError(f"the process ended with {done.returncode}: {done.stderr[-300:]}; expected a result")
-    return json.loads(done.stdout.splitlines()[-1])

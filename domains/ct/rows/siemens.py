@@ -75,7 +75,7 @@ class Setting:
     noise: float
     gain: float
     levels: int = 60
-    count: int = 24
+    count: int = 40
 
     @property
     def name(self) -> str:
@@ -85,7 +85,7 @@ class Setting:
 
 SETTINGS = (
     Setting(20, 180.0, 0.002, 1.5),
-    Setting(40, 180.0, 0.002, 1.5, levels=120, count=40),
+    Setting(40, 180.0, 0.002, 1.5, levels=120, count=64),
     Setting(20, 180.0, 0.01, 1.5),
     Setting(40, 180.0, 0.01, 1.5),
     Setting(60, 90.0, 0.002, 0.0),
@@ -231,8 +231,9 @@ def gain_rows(test: Slices, setting: Setting, numbers: Sequence[int]) -> Iterato
     fit = f"single samples, slices from {low:.3f} to {high:.3f}"
     yield Row(f"{where}: chi^2/n, farthest from 1", "measured", off, bar=0.2, above=False, note=fit)
     yield Row(
-        f"{where}: coverage of 90 % intervals", "measured", float(covered.mean()), note=f"{note}; Student, no factor"
-    )
+        f"{where}: coverage of 90 % intervals, distance from 0.90", "measured", abs(float(covered.mean()) - 0.9),
+        bar=0.05, above=False, note=f"{note}; Student, no factor: {float(covered.mean()):.3f}",
+    )  # fmt: skip
 
 
 _CALLS: tuple[tuple[str, int, bool, dict[str, Any]], ...] = (
