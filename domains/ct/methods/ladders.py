@@ -63,20 +63,26 @@ def renoise_table(schedule: Schedule, grid: Tensor) -> Table:
     return diffpir_table(schedule, grid, 1.0, "re-noising")
 
 
-def still_table(schedule: Schedule, grid: Tensor) -> Table:
-    """``x_s = m``: no noise at all, for optimisers.
+def still_table(schedule: Schedule, grid: Tensor, momentum: float = 0.0) -> Table:
+    """``x_s = m_i + momentum (m_i - m_(i-1))``: no noise at all, for optimisers.
 
     Parameters
     ----------
     schedule, grid
         As for `renoise_table`.
+    momentum
+        How far each step goes beyond its prediction; the first and the last step do not.
     """
+    if not 0 <= momentum < 1:
+        raise ConfigError(f"momentum is {momentum}; expected 0 to below 1")
     sigma = schedule.sigma(grid).numpy()
     steps = len(sigma) - 1
+    beyond = np.full(steps, momentum)
+    beyond[[0, -1]] = 0.0
     return Table(
         name="half-quadratic splitting", nodes=grid.numpy(), alpha=np.ones(steps + 1), sigma=sigma,
-        a=np.zeros((steps, 1)), b=np.ones((steps, 1)), c=np.zeros(steps), spread=np.zeros(steps), order=1,
-        label="biased", citation="arXiv:2008.13751",
+        a=np.zeros((steps, 2)), b=np.stack([1.0 + beyond, -beyond], 1), c=np.zeros(steps), spread=np.zeros(steps),
+        order=1, label="biased", citation="arXiv:2008.13751",
     )  # fmt: skip
 
 

@@ -69,6 +69,9 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "dds": Method("DDS", "biased", recipes.dds, "arXiv:2303.05754"),
         "diffpir": Method("DiffPIR", "biased", recipes.diffpir, "arXiv:2305.08995"),
         "dpir": Method("DPIR (plug-and-play)", "biased", recipes.dpir, "arXiv:2008.13751"),
+        "dpir-momentum": Method(
+            "DPIR with momentum", "biased", recipes.dpir_momentum, "arXiv:2008.13751, momentum added here"
+        ),
         "red-diff": Method("RED-diff", "biased", recipes.red_diff, "arXiv:2305.04391"),
         "hybridreg": Method("HybridReg", "biased", recipes.hybridreg, "ICLR 2025, github deng-ai-lab/HRDIS"),
         "dmplug": Method("DMPlug", "biased", recipes.dmplug, "arXiv:2405.16749"),

@@ -38,7 +38,7 @@ from .siemens import SETTINGS, load_slices
 
 __all__ = ["LEVELS", "SAMPLES", "judge", "method_rows"]
 
-_SLICE, _SPAN = 10, 2.0
+_SLICE, _SPAN = 12, 2.0
 LEVELS = {"red-diff": 200, "hybridreg": 200, "dmplug": 40, "sitcom": 6, "cbg": 10, "tds": 15, "mmps": 15}
 SAMPLES = {"red-diff": 2, "hybridreg": 2, "dmplug": 2, "sitcom": 2, "cbg": 2, "tds": 2, "mmps": 2}
 _OPTIONS = {"cbg": {"draws": 4, "inner": 4}, "tds": {"size": 4}}

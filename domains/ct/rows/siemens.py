@@ -242,9 +242,12 @@ _CALLS: tuple[tuple[str, int, bool, dict[str, Any]], ...] = (
     ("posterior", 20, False, {"own": False}),
     ("posterior", 10, True, {"own": False, "top": 0.05}),
     ("posterior", 5, True, {"own": False, "top": 0.05}),
-    ("dpir", 20, True, {"top": 0.05}),
-    ("dpir", 10, True, {"top": 0.05}),
-    ("dpir", 5, True, {"top": 0.05}),
+    ("dpir", 20, True, {}),
+    ("dpir", 10, True, {}),
+    ("dpir", 5, True, {}),
+    ("dpir-momentum", 20, True, {}),
+    ("dpir-momentum", 10, True, {}),
+    ("dpir-momentum", 5, True, {}),
 )
 """Method, levels, whether it begins at TV, and options; the spread of each image costs a second call for each level."""
 
@@ -258,7 +261,7 @@ def calls_rows(test: Slices, setting: Setting, numbers: Sequence[int], count: in
         values, seconds, calls = [], 0.0, 0.0
         for number in numbers:
             begun = {"warm": starts[number]} if warm else {}
-            one = {"count": 1 if method == "dpir" else count, "steps": steps, **options, **begun}
+            one = {"count": count if method == "posterior" else 1, "steps": steps, **options, **begun}
             got = reconstruct(scans[number], test.prior, method, grid=test.grid, **one)
             values.append(float(psnr(got.mean / unit, test.x[number], _SPAN)))
             seconds, calls = seconds + got.seconds / one["count"] / len(numbers), got.calls
