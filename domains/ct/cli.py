@@ -109,6 +109,8 @@ def reconstruct(
         raise UnknownNameError("method", method, [*METHODS, *WITH_PRIOR])
     if prior is not None:
         raise ConfigError(f"--prior {prior} came with method '{method}', which uses none; leave one of them out")
+    if device != "cpu":
+        raise ConfigError(f"--device {device} came with method '{method}', which has no network; leave it out")
     if out.suffix != ".png":
         writer_for(out)
     scan = _load(file, row, pitch, centre)

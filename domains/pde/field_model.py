@@ -9,6 +9,7 @@ and the velocity there on meshes.
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ class FieldModel:
         steps: int = 4,
         seed: int = 0,
         first: int = 0,
+        progress: Callable[[int], None] | None = None,
     ) -> FieldSamples:
         """Draw fields, free or from sensors.
 
@@ -72,6 +74,8 @@ class FieldModel:
             Sensors with their `data`, or a file with both.
         data, noise, steps, seed, first
             As for `scidiff.domains.pde.function_space.sample`.
+        progress
+            Called with the number of samples, which are drawn together.
 
         Raises
         ------
@@ -82,7 +86,11 @@ class FieldModel:
             if data is not None:
                 raise ConfigError("data came beside a file of sensors, which holds its own; give one of them")
             sensors, data = self._read(Path(sensors))
-        return sample(self.problem, count, sensors=sensors, data=data, noise=noise, steps=steps, seed=seed, first=first)
+        options = {"noise": noise, "steps": steps, "seed": seed, "first": first}
+        drawn = sample(self.problem, count, sensors=sensors, data=data, **options)
+        if progress is not None:
+            progress(count)
+        return drawn
 
     def _read(self, path: Path) -> tuple[Sensors | MeshSensors, np.ndarray]:
         mesh = mesh_of(self.problem)

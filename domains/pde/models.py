@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from scidiff.domain import resolve
-from scidiff.errors import CheckpointError, UnknownNameError
+from scidiff.errors import CheckpointError, ConfigError, UnknownNameError
 from scidiff.io.checkpoint import card_path, read_json
 
 from .field_model import EXACT, load_field
@@ -51,10 +51,14 @@ def load(model: str | Path, *, device: str = "cpu") -> Any:
     ------
     UnknownNameError
         If there is neither.
+    ConfigError
+        If a device is named for a law that has no network.
     CheckpointError, IntegrityError
         If the file is damaged or of another domain.
     """
     if str(model) in EXACT:
+        if device != "cpu":
+            raise ConfigError(f"device '{device}' came with model '{model}', which has no network; leave it out")
         return load_field(str(model))
     known = bundled()
     path = known.get(str(model), Path(model))

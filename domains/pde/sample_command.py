@@ -58,8 +58,7 @@ def sample(
     given = {name: value for name, value in given.items() if value is not None}
     _check_taken(model, drawn.sample, given)
     with bar("sampling", count) as advance:
-        shown = {"progress": advance} if "progress" in inspect.signature(drawn.sample).parameters else {}
-        samples = drawn.sample(count, seed=seed, **given, **shown)
+        samples = drawn.sample(count, seed=seed, progress=advance, **given)
     save_samples(samples, out)
     facts = {
         "count": len(samples),

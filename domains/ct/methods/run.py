@@ -52,7 +52,11 @@ def find_prior(prior: Prior | str | Path, device: str = "cpu") -> Prior:
     ------
     UnknownNameError
         If there is none of that name.
+    ConfigError
+        If a device is named for one that is not loaded.
     """
+    if device != "cpu" and (isinstance(prior, Prior) or str(prior) == "gaussian"):
+        raise ConfigError(f"device '{device}' came with a prior that loads no network; leave it out")
     if isinstance(prior, Prior):
         return prior
     if str(prior) == "gaussian":

@@ -9,7 +9,7 @@ Every sample carries its certificate, the largest violation of all that is fixed
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -159,6 +159,7 @@ class FamilyModel:
         steps: int = 20,
         seed: int = 0,
         told: bool | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> FamilySamples:
         """Draw fields under what is fixed.
 
@@ -175,14 +176,16 @@ class FamilyModel:
             Intervals of the clock, and the seed of the run.
         told
             Whether the network is told the initial slice; by default where no method is named.
+        progress
+            Called with the number of fields, which are drawn together.
 
         Raises
         ------
         ConfigError
             If a number is out of range.
         """
-        if count < 1 or steps < 2:
-            raise ConfigError(f"count is {count} and steps {steps}; expected at least 1 and 2")
+        if count < 1 or steps < 3:
+            raise ConfigError(f"count is {count} and steps {steps}; expected at least 1 and 3")
         values = torch.as_tensor(fixed, dtype=torch.float64).expand(count)
         if not bool(((values > 0) & (values < 1)).all()):
             raise ConfigError(f"fixed is {fixed}; expected numbers in (0, 1)")
@@ -192,6 +195,8 @@ class FamilyModel:
         constraint = self.case.family.constraint(values)
         options = {"steps": steps, "noise": noise, "condition": self.slices(values) if told else None}
         end = chosen.draw(self.flow.denoiser, self.flow.process, constraint, **options)
+        if progress is not None:
+            progress(count)
         facts = {
             "model": self.name,
             "model_sha256": self.card.get("sha256"),

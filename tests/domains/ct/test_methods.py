@@ -10,6 +10,8 @@ from scidiff.domains.ct.classical import METHODS as CLASSICAL
 from scidiff.domains.ct.cli import app
 from scidiff.domains.ct.methods import METHODS, reconstruct
 from scidiff.domains.ct.methods.problem import Problem
+from scidiff.domains.ct.methods.run import find_prior
+from scidiff.domains.ct.priors.learned import LearnedPrior, bundled
 from scidiff.domains.ct.readers import write_scan
 from typer.testing import CliRunner
 
@@ -64,14 +66,30 @@ def test_a_classical_image_is_the_same_in_the_one_call(name):
     assert found.method == alone.method
 
 
-def test_a_prior_beside_a_classical_method_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--method", "fbp", "--prior", "gaussian"], "which uses none"),
+        (["--method", "fbp", "--device", "cuda"], "no network"),
+        (["--prior", "gaussian", "--device", "cuda"], "no network"),
+    ],
+    ids=["prior-of-none", "device-of-none", "device-of-a-formula"],
+)
+def test_what_a_method_or_a_prior_has_no_use_for_is_refused(tmp_path, more, says):
     path = tmp_path / "s.npz"
     write_scan(path, SCAN)
-    words = ["reconstruct", str(path), "--out", str(tmp_path / "x.npz"), "--method", "fbp", "--size", "16"]
-    done = CliRunner().invoke(app, [*words, "--prior", "gaussian"])
+    done = CliRunner().invoke(app, ["reconstruct", str(path), "--out", str(tmp_path / "x.npz"), "--size", "16", *more])
     assert isinstance(done.exception, ConfigError)
-    assert "which uses none" in str(done.exception)
+    assert says in str(done.exception)
     assert not (tmp_path / "x.npz").exists()
+
+
+@pytest.mark.skipif(not bundled(), reason="no prior is bundled with this checkout")
+def test_a_prior_is_loaded_where_it_is_asked_for():
+    for device in ("cpu", "meta"):
+        law = find_prior("ct", device=device)
+        assert isinstance(law, LearnedPrior)
+        assert {parameter.device.type for parameter in law.network.parameters()} == {device}
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))

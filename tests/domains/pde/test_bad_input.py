@@ -190,6 +190,12 @@ def test_bad_meshes_and_endings_are_refused_by_the_command(tmp_path):
     assert isinstance(run("validate", str(tmp_path / "none.nc")), DataError)
 
 
+def test_a_device_for_a_law_without_a_network_is_refused(tmp_path):
+    error = run("sample", "--model", "poisson", "--count", "1", "--device", "cuda", "--out", str(tmp_path / "u.npz"))
+    assert isinstance(error, ConfigError) and "no network" in str(error)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_files_with_nan_are_refused_by_the_command(tmp_path):
     pytest.importorskip("h5netcdf", reason="pip install 'scidiff[fields]'")
     from scidiff.domains.pde.datasets import save_dataset, to_dataset

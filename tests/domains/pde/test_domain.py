@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 from safetensors import safe_open
 from scidiff.domains.pde.cli import app
+from scidiff.domains.pde.field_model import EXACT
+from scidiff.domains.pde.models import bundled, load
 from typer.testing import CliRunner
 
 from scidiff.domains import pde
@@ -29,6 +32,13 @@ def test_the_example_of_the_package():
     assert facts["count"] == 2
     assert facts["relative"] < 1e-10
     assert facts["unit"] == "m s^-1"
+
+
+@pytest.mark.parametrize("name", sorted({*bundled(), *EXACT}))
+def test_every_model_tells_how_many_samples_are_done(name):
+    counts: list[int] = []
+    drawn = load(name).sample(3, steps=4, seed=0, progress=counts.append)
+    assert sum(counts) == len(drawn) == 3
 
 
 def test_problems_are_listed():
