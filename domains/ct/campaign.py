@@ -166,7 +166,8 @@ def _misfit(columns: Columns) -> list[float]:
     """Distance of ``chi^2 / n`` from the band of the true image, in half-widths of it; 0 inside."""
     found = []
     for value, low, high in zip(*(columns[name] for name in ("chi2", "chi2_low", "chi2_high")), strict=True):
-        found.append(max(0.0, abs(value - 0.5 * (low + high)) / (0.5 * (high - low)) - 1.0))
+        off = abs(value - 0.5 * (low + high)) / (0.5 * (high - low)) - 1.0
+        found.append(0.0 if off < 0 else off)
     return found
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scidiff.errors import DataError
+from scidiff.errors import ConfigError, DataError
 
 __all__ = ["Readings", "estimate_gain", "log_transform"]
 
@@ -102,7 +102,12 @@ def log_transform(
     ------
     DataError
         If a flat is not brighter than the darks.
+    ConfigError
+        If the gain or the known count is not positive and finite.
     """
+    for name, value in (("gain", gain), ("the unattenuated count", None if isinstance(flats, Tensor) else flats)):
+        if value is not None and not 0 < value < math.inf:
+            raise ConfigError(f"{name} is {value}; expected a positive number")
     counts = counts.double()
     dark, dark_variance, dark_share = counts.new_zeros(()), 0.0, 0.0
     if darks is not None:

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from scidiff.errors import ConfigError
 
-__all__ = ["Cone", "Fan", "Geometry", "Parallel", "Vectors", "even_angles"]
+__all__ = ["Cone", "Fan", "Geometry", "Parallel", "Vectors", "chosen", "even_angles"]
 
 _MAX_TURNS = 4
 
@@ -62,6 +62,14 @@ def _angles(angles: Tensor | np.ndarray | Sequence[float]) -> Tensor:
             "convert them with torch.deg2rad"
         )
     return values
+
+
+def chosen(views: Tensor | np.ndarray | Sequence[int] | slice) -> Tensor | slice:
+    """Numbers of views; a mask becomes the numbers where it is true."""
+    if isinstance(views, slice):
+        return views
+    index = torch.as_tensor(views)
+    return torch.nonzero(index)[:, 0] if index.dtype == torch.bool else index.long()
 
 
 def _positive(name: str, value: float) -> None:
@@ -167,7 +175,7 @@ class _Circular(Geometry):
 
     def select(self, views: Tensor | Sequence[int] | slice) -> Self:
         """Keep some views."""
-        index = views if isinstance(views, slice) else torch.as_tensor(views, dtype=torch.long)
+        index = chosen(views)
         return replace(self, angles=self.angles[index])
 
 
@@ -367,7 +375,7 @@ class Vectors(Geometry):
 
     def select(self, views: Tensor | Sequence[int] | slice) -> Self:
         """Keep some views."""
-        index = views if isinstance(views, slice) else torch.as_tensor(views, dtype=torch.long)
+        index = chosen(views)
         return replace(self, source=self.source[index], middle=self.middle[index], steps=self.steps[index])
 
     @property

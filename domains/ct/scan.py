@@ -22,7 +22,7 @@ from scidiff.spaces.linear import LinearOperator
 
 from .checks import Finding, ScanWarning, check_counts, check_projections, check_units, findings, saturated
 from .counts import log_transform
-from .geometry import Fan, Geometry, Parallel
+from .geometry import Fan, Geometry, Parallel, chosen
 from .grid import Grid
 from .operators import MatrixFree, system_matrix
 from .operators.used import UsedRays
@@ -186,6 +186,11 @@ class Scan:
         plausible: tuple[float, float] | None,
         facts: Mapping[str, Any],
     ) -> Self:
+        if not bool((weights > 0).any()):
+            raise DataError(
+                "no ray has a positive weight: all are starved or saturated; expected counts above the darks and below "
+                "the saturation of the detector"
+            )
         mu = check_units(torch.where(weights > 0, y, 0.0), geometry, plausible)
         found = [*found, *findings(y, weights, geometry)]
         for finding in found:
@@ -243,7 +248,7 @@ class Scan:
         views
             Their numbers.
         """
-        index = views if isinstance(views, slice) else torch.as_tensor(views, dtype=torch.long)
+        index = chosen(views)
         geometry = self.geometry.select(index)
         return replace(self, projections=self.projections[index], weights=self.weights[index], geometry=geometry)
 

@@ -20,6 +20,8 @@ from scidiff.errors import ConfigError
 from scidiff.random import Noise
 
 from .geometry import Geometry, Parallel
+from .grid import Grid
+from .operators.placement import check_placement
 from .phantoms import Phantom
 from .scan import Scan
 
@@ -82,7 +84,7 @@ def simulate(
     Raises
     ------
     ConfigError
-        If a number is out of range.
+        If a number is out of range, or a source stands inside the extent of the phantom.
 
     Examples
     --------
@@ -93,6 +95,7 @@ def simulate(
     """
     if not (i0 > 0 and ring_sd >= 0):
         raise ConfigError(f"i0 is {i0} and ring_sd {ring_sd}; expected i0 > 0 and ring_sd >= 0")
+    check_placement(geometry, Grid((8,) * geometry.dimension, phantom.extent / 8))
     true = geometry
     if axis_error:
         if not isinstance(geometry, Parallel) and not hasattr(geometry, "axis"):

@@ -93,7 +93,7 @@ def cgls(scan: Scan, grid: Grid, iterations: int = 100, stop: float = 1.0) -> Re
     r = root * scan.projections[None]
     s = operator.adjoint(root * r)
     p, gamma, count = s.clone(), float((s * s).sum()), 0
-    while count < iterations:
+    while count < iterations and gamma > 0:
         count += 1
         q = root * operator.apply(p)
         step = gamma / float((q * q).sum())

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
 
 from ..checks import ScanWarning
 from ..grid import Grid
@@ -33,9 +37,22 @@ def first_weights(scan: Scan, grid: Grid) -> tuple[float, float]:
     return 1.0 / step**2, 1.0 / step
 
 
+def _completed(scan: Scan) -> Scan:
+    """Rays without weight get what their neighbours in the row say; views of such rays alone are left out."""
+    used = scan.weights > 0
+    if bool(used.all()):
+        return scan
+    kept = scan.select(used.flatten(1).any(1))
+    y = kept.projections.numpy().reshape(-1, kept.geometry.detector[-1])
+    masks, columns = (kept.weights.numpy() > 0).reshape(y.shape), np.arange(y.shape[1])
+    filled = [np.interp(columns, columns[m], row[m]) if m.any() else row for row, m in zip(y, masks, strict=True)]
+    return replace(kept, projections=torch.from_numpy(np.stack(filled)).reshape(kept.projections.shape))
+
+
 def _fbp(scan: Scan, grid: Grid) -> Reconstruction:
-    """FBP (FDK for cone beam) with the Hann window."""
-    image = fbp(scan.projections, scan.geometry, grid, hann)
+    """FBP (FDK for cone beam) with the Hann window; rays without weight are interpolated along their row."""
+    whole = _completed(scan)
+    image = fbp(whole.projections, whole.geometry, grid, hann)
     chi2 = float(scan.chi2(scan.operator(grid).apply(image[None]))[0])
     return Reconstruction(image, grid, "FBP", chi2)
 

@@ -124,7 +124,7 @@ def _prepare(scan: Scan, grid: Grid, weight: float) -> tuple[_Problem, Tensor]:
     columns = operator.adjoint(torch.ones(1, *scan.projections.shape, dtype=torch.float64))
     c = float(columns.mean()) / (2 * grid.dimension)
     begun = sirt(scan, grid, 20, stop=0.0)
-    top = 2.0 * float(begun.image.max())
+    top = max(2.0 * float(begun.image.max()), torch.finfo(torch.float32).tiny)
     w = scan.weights[None] / mean
     problem = _Problem(operator, scan.projections[None], w, weight / mean, top, c, rows.clamp_min(1e-8), columns)
     return problem, begun.image[None]

@@ -2,7 +2,7 @@
 
 Two-dimensional scans run on the CPU (``linear``, which is Joseph's, for parallel beams; ``line_fanflat`` for fan
 beams). Three-dimensional ones need CUDA: without it ASTRA would end the process, so that the question is asked here
-first. ASTRA counts image rows downwards in y; they are turned here.
+first. ASTRA counts image rows downwards in y in two dimensions, and upwards in three: the former are turned here.
 
 References
 ----------
@@ -98,12 +98,11 @@ class AstraProjector(LinearOperator):
         return torch.stack([self._backward(_numpy(data)) for data in y]).to(y)
 
     def _forward(self, image: np.ndarray) -> Tensor:
-        flipped = np.ascontiguousarray(np.flip(image, -2))
         if self.projector is None:
-            key, out = self.astra.create_sino3d_gpu(flipped, self.projection, self.volume)
+            key, out = self.astra.create_sino3d_gpu(np.ascontiguousarray(image), self.projection, self.volume)
             self.astra.data3d.delete(key)
             return torch.from_numpy(np.ascontiguousarray(out.swapaxes(0, 1)))
-        key, out = self.astra.create_sino(flipped, self.projector)
+        key, out = self.astra.create_sino(np.ascontiguousarray(np.flip(image, -2)), self.projector)
         self.astra.data2d.delete(key)
         return torch.from_numpy(out.copy())
 
@@ -112,9 +111,9 @@ class AstraProjector(LinearOperator):
             swapped = np.ascontiguousarray(data.swapaxes(0, 1))
             key, out = self.astra.create_backprojection3d_gpu(swapped, self.projection, self.volume)
             self.astra.data3d.delete(key)
-        else:
-            key, out = self.astra.create_backprojection(data, self.projector)
-            self.astra.data2d.delete(key)
+            return torch.from_numpy(np.ascontiguousarray(out))
+        key, out = self.astra.create_backprojection(data, self.projector)
+        self.astra.data2d.delete(key)
         return torch.from_numpy(np.ascontiguousarray(np.flip(out, -2)))
 
     def close(self) -> None:

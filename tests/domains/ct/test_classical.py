@@ -88,6 +88,42 @@ def test_a_repeated_view_counts_once():
     assert float(limited.sum()) == pytest.approx(math.pi / 2)
 
 
+@pytest.mark.parametrize(
+    ("angles", "turn"),
+    [
+        (math.pi * (0.5 * (5**0.5 - 1)) * torch.arange(100, dtype=torch.float64), math.pi),
+        (even_angles(361, math.radians(270)), math.pi),
+        (even_angles(601, math.radians(300)), math.pi),
+        (math.pi * torch.rand(200, dtype=torch.float64, generator=torch.Generator().manual_seed(1)), math.pi),
+        (2 * math.pi * (0.5 * (5**0.5 - 1)) * torch.arange(90, dtype=torch.float64), 2 * math.pi),
+    ],
+    ids=["golden", "three-quarters", "300-degrees", "random", "golden-turn"],
+)
+def test_shares_of_a_whole_arc_lose_none_of_it(angles, turn):
+    assert float(arc_shares(angles, turn).sum()) == pytest.approx(turn, rel=1e-12)
+
+
+@pytest.mark.parametrize("fan", [False, True], ids=["parallel", "fan"])
+@pytest.mark.parametrize("centre", [12.0, 95.5, 171.0], ids=["axis-left", "middle", "axis-right"])
+def test_a_full_turn_around_an_axis_off_the_middle_gives_water_its_value(fan, centre):
+    """Each line is measured once or twice and counted once; what is left is the ripple of the sharp edge."""
+    angles = even_angles(360, 2 * math.pi)
+    geometry = Parallel(angles, 192, 1.0, centre)
+    if fan:
+        geometry = Fan(angles, 192, 2.0, centre, source_axis=500.0, source_detector=1000.0)
+    body, grid = phantoms.water_disc(70.0), Grid.square(64, 160.0)
+    image = fbp(body.project(geometry), geometry, grid)
+    inner = grid.points().norm(dim=-1) < 60.0
+    assert float((image[inner] / MU_WATER - 1).abs().max()) < 0.01
+    assert float(image[inner].mean()) == pytest.approx(MU_WATER, rel=0.002)
+
+
+def test_a_source_inside_the_grid_has_no_back_projection():
+    fan = Fan(even_angles(8, 2 * math.pi), 64, 2.0, source_axis=60.0, source_detector=120.0)
+    with pytest.raises(ConfigError, match="source of view"):
+        fbp(torch.ones(fan.shape), fan, Grid.square(16, 200.0))
+
+
 def test_lines_seen_twice_share_their_weight():
     fan = Fan(even_angles(400, 1.4 * math.pi), 41, 3.0, source_axis=200.0, source_detector=300.0)
     weight = redundancy(fan)
