@@ -77,7 +77,8 @@ def _extra(requirement: Requirement) -> str:
 
 def _package(requirement: Requirement, extra: str) -> dict[str, Any]:
     """Look at one requirement."""
-    wanted = f"scidiff[{extra}]" if extra else f"{requirement.name}{requirement.specifier}"
+    own = f"{requirement.name}{requirement.specifier}"
+    wanted = f"scidiff[{extra}]" if extra else own
     fix = f"{sys.executable} -m pip install '{wanted}'"
     try:
         version = metadata.version(requirement.name)
@@ -88,7 +89,7 @@ def _package(requirement: Requirement, extra: str) -> dict[str, Any]:
     try:
         import_module(_MODULES.get(requirement.name, requirement.name.replace("-", "_").lower()))
     except Exception as error:
-        again = fix.replace("pip install", "pip install --force-reinstall --no-deps")
+        again = f"{sys.executable} -m pip install --force-reinstall --no-deps '{own}'"
         return _entry(requirement.name, version, f"broken: {type(error).__name__}: {error}", not extra, again)
     return _entry(requirement.name, version, "ok", not extra, "")
 

@@ -20,9 +20,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+import operator
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -84,8 +85,13 @@ class Noise:
     scope: str = ""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**64:
+        try:
+            seed = operator.index(self.seed)
+        except TypeError:
+            seed = -1
+        if not 0 <= seed < 2**64:
             raise ConfigError(f"seed is {self.seed}; expected an integer in [0, 2^64): choose another seed")
+        object.__setattr__(self, "seed", seed)
         object.__setattr__(self, "samples", np.asarray(self.samples, dtype=np.uint64).reshape(-1))
 
     @classmethod
@@ -135,12 +141,17 @@ class Noise:
         Raises
         ------
         ConfigError
-            If the parts have different seeds or scopes.
+            If the parts differ in anything but their samples.
         """
-        runs = {(part.seed, part.scope) for part in parts}
-        if len(runs) != 1:
-            raise ConfigError(f"parts have (seed, scope) {sorted(runs)}; only batches of one run can be joined")
+        runs = [part._run() for part in parts]
+        if not runs or any(run != runs[0] for run in runs):
+            raise ConfigError(f"parts come from {runs}; only batches of one run can be joined")
         return replace(parts[0], samples=np.concatenate([part.samples for part in parts]))
+
+    def _run(self) -> dict[str, Any]:
+        """All that two batches of one run share."""
+        members = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "samples"}
+        return {"class": type(self).__name__, **members}
 
     def fold(self, salt: int) -> Noise:
         """Give every row a new identity, a hash of its old one, of ``salt`` and of its rank among equal rows.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -17,7 +18,7 @@ from .datasets.import_command import import_data
 from .priors.train_command import train
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
@@ -31,6 +32,7 @@ app.command()(train)
 app.command("import")(import_data)
 
 Result = TypeVar("Result")
+Place = tuple[int, float | None, int, float | None, float | None]
 Size = Annotated[int, typer.Option(help="Pixels on each edge of the image.", min=8)]
 Extent = Annotated[float | None, typer.Option(help="Edge of the image, mm; by default what all views see.")]
 File = Annotated[Path, typer.Argument(help="Scan: .npz, HDF5 (data-exchange or NeXus), or .mat of the HTC 2022.")]
@@ -79,10 +81,14 @@ def reconstruct(
         str, typer.Option(help="posterior, dps, dpir, ...; or without a prior: fbp, sirt, cgls, pwls, tv.")
     ] = "posterior",
     prior: Annotated[str | None, typer.Option(help="ct, gaussian, or a .safetensors file; ct by default.")] = None,
-    count: Annotated[int, typer.Option(help="Samples of a method with a prior.", min=1)] = 8,
-    steps: Annotated[int, typer.Option(help="Noise levels of a method with a prior.", min=1)] = 20,
+    count: Annotated[int | None, typer.Option(help="Samples of a method with a prior; 8 by default.", min=1)] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Noise levels of a method with a prior; 20 by default.", min=1)
+    ] = None,
     holdout: Annotated[int, typer.Option(help="Views to hold out and predict.", min=0)] = 0,
-    seed: Seed = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the draws of a method with a prior; 0 by default.", min=0)
+    ] = None,
     size: Size = 128,
     extent: Extent = None,
     row: Row = 0,
@@ -95,45 +101,89 @@ def reconstruct(
     from .classical import METHODS
     from .methods.registry import LATENT
     from .methods.registry import METHODS as WITH_PRIOR
-    from .readers import save_volume
-    from .readers.write import writer_for
-    from .validation import validate as check
-    from .volume import Volume
 
+    place = (size, extent, row, pitch, centre)
+    drawn = {"count": count, "steps": steps, "seed": seed}
     if method in WITH_PRIOR or method in LATENT:
-        law = "ct" if prior is None else prior
-        place = (size, extent, row, pitch, centre)
-        _with_prior(file, out, method, law, count, steps, holdout, seed, place, device, to_json)
+        law, options = "ct" if prior is None else prior, {"count": 8, "steps": 20, "seed": 0}
+        options |= {name: value for name, value in drawn.items() if value is not None}
+        _with_prior(file, out, method, law, {**options, "holdout": holdout}, place, device, to_json)
         return
     if method not in METHODS:
         raise UnknownNameError("method", method, [*METHODS, *WITH_PRIOR])
-    if prior is not None:
-        raise ConfigError(f"--prior {prior} came with method '{method}', which uses none; leave one of them out")
+    useless = [f"--{name} {value}" for name, value in {"prior": prior, **drawn}.items() if value is not None]
+    if useless:
+        raise ConfigError(
+            f"{', '.join(useless)} came with method '{method}', which uses none of these: it has no prior and draws "
+            "nothing; leave them out, or choose a method with a prior"
+        )
     if device != "cpu":
         raise ConfigError(f"--device {device} came with method '{method}', which has no network; leave it out")
+    _without_prior(file, out, method, holdout, place, to_json)
+
+
+def _without_prior(file: Path, out: Path, method: str, holdout: int, place: Place, to_json: Path | None) -> None:
+    """Make the one image of a classical method; views that are held out judge it."""
+    from .readers import save_volume
+    from .readers.write import writer_for
+    from .volume import Volume
+
     if out.suffix != ".png":
         writer_for(out)
+    size, extent, row, pitch, centre = place
     scan = _load(file, row, pitch, centre)
     grid = _grid(scan, size, extent)
-    begun = time.perf_counter()
-    result, remarks = _told(lambda: METHODS[method](scan, grid))
-    seconds = time.perf_counter() - begun
-    report = check(scan, result.image, grid)
-    facts = {"method": result.method, "seconds": seconds, "iterations": result.iterations, **result.facts}
-    facts |= {"converged": result.converged, **report.as_json()}
+    make = _whole if holdout == 0 else partial(_held_out, holdout)
+    (image, facts), remarks = _told(lambda: make(method, scan, grid))
     if out.suffix == ".png":
-        _picture(out, result.image, grid, result.method)
+        _picture(out, image, grid, facts["method"])
     else:
-        save_volume(out, Volume(result.image.float(), grid, facts={**scan.facts, **facts}))
-    low, high = report.band
-    line = f"{result.method}: chi^2/n {report.chi2:.3f} (truth {low:.3f} to {high:.3f}), {seconds:.1f} s, to {out}"
+        save_volume(out, Volume(image.float(), grid, facts={**scan.facts, **facts}))
+    low, high = facts["chi2_band"]
+    line = (
+        f"{facts['method']}: chi^2/n {facts['chi2']:.3f} (truth {low:.3f} to {high:.3f}){_predicted(facts)}, "
+        f"{facts['seconds']:.1f} s, to {out}"
+    )
+    remarks += facts.pop("remarks", [])
     tell({"out": str(out), "remarks": remarks, **facts}, to_json, [line, *remarks])
 
 
+def _whole(method: str, scan: Scan, grid: Grid) -> tuple[Tensor, dict[str, Any]]:
+    """Image of a classical method from all views, and its facts."""
+    from .classical import METHODS
+    from .validation import validate as check
+
+    begun = time.perf_counter()
+    result = METHODS[method](scan, grid)
+    seconds = time.perf_counter() - begun
+    facts = {"method": result.method, "seconds": seconds, "iterations": result.iterations, **result.facts}
+    return result.image, {**facts, "converged": result.converged, **check(scan, result.image, grid).as_json()}
+
+
+def _held_out(holdout: int, method: str, scan: Scan, grid: Grid) -> tuple[Tensor, dict[str, Any]]:
+    """Image of a classical method without some views, and its facts, with how it predicts them."""
+    from .methods import reconstruct as run
+
+    result = run(scan, method=method, grid=grid, holdout=holdout)
+    return result.mean, result.as_json()
+
+
+def _predicted(facts: Mapping[str, Any]) -> str:
+    """How views that were held out are predicted, where there are any."""
+    unseen = facts.get("held_out_chi2")
+    return "" if unseen is None else f", {unseen:.3f} of views held out"
+
+
 def _with_prior(
-    file: Path, out: Path, method: str, prior: str, count: int, steps: int, holdout: int, seed: int,
-    place: tuple[int, float | None, int, float | None, float | None], device: str, to_json: Path | None,
-) -> None:  # fmt: skip
+    file: Path,
+    out: Path,
+    method: str,
+    prior: str,
+    options: Mapping[str, int],
+    place: Place,
+    device: str,
+    to_json: Path | None,
+) -> None:
     """Draw samples; an image file gets their mean, ``.npz`` and ``.png`` all there is."""
     from .methods import reconstruct as run
     from .methods.run import find_prior
@@ -147,7 +197,7 @@ def _with_prior(
         writer_for(out)
     scan = _load(file, row, pitch, centre)
     grid = _grid(scan, size, extent)
-    law, options = find_prior(prior, device), {"count": count, "steps": steps, "seed": seed, "holdout": holdout}
+    law = find_prior(prior, device)
     with bar(method) as advance:
         result = run(scan, law, method, grid=grid, progress=advance, **options)
     if whole:
@@ -157,8 +207,8 @@ def _with_prior(
     low, high = result.band
     facts = {"out": str(out), **result.as_json()}
     line = (
-        f"{result.method} ({result.label}), {count} samples: chi^2/n {facts['chi2']:.3f} of a sample (exact {low:.3f} "
-        f"to {high:.3f}), {result.calls:.0f} calls, {result.seconds:.1f} s, to {out}"
+        f"{result.method} ({result.label}), {options['count']} samples: chi^2/n {facts['chi2']:.3f} of a sample (exact "
+        f"{low:.3f} to {high:.3f}){_predicted(facts)}, {result.calls:.0f} calls, {result.seconds:.1f} s, to {out}"
     )
     tell(facts, to_json, [line, *result.remarks])
 

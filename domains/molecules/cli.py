@@ -18,12 +18,12 @@ __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Generate molecules that are valid by construction.")
 
-Count = Annotated[int, typer.Option(help="Number of molecules.")]
-Steps = Annotated[int, typer.Option(help="Network calls for each molecule.")]
+Count = Annotated[int, typer.Option(help="Number of molecules.", min=1)]
+Steps = Annotated[int, typer.Option(help="Network calls for each molecule.", min=1)]
 Out = Annotated[Path, typer.Option(help="File to write: .smi, .csv or .sdf.")]
 Model = Annotated[str, typer.Option(help="Name of a bundled model, or a .safetensors file.")]
 Temperature = Annotated[float, typer.Option(help="Temperature of the atoms; below 1 more typical, less diverse.")]
-Batch = Annotated[int, typer.Option("--batch-size", help="Molecules in one network call.")]
+Batch = Annotated[int, typer.Option("--batch-size", help="Molecules in one network call.", min=1)]
 File = Annotated[Path, typer.Argument(help="SMILES file: .smi, .txt, .csv with a column 'smiles', or .gz of these.")]
 
 
@@ -69,9 +69,10 @@ def conformers(
     smiles: Annotated[list[str], typer.Argument(help="Neutral molecules of at most six C, N, O, F atoms.")],
     out: Annotated[Path, typer.Option(help="File to write: .sdf.")],
     model: Annotated[str, typer.Option(help="Bundled conformer model, or a .safetensors file.")] = "conformers",
-    count: Annotated[int, typer.Option(help="Conformers of each molecule.")] = 1,
-    steps: Annotated[int, typer.Option(help="Network calls for each conformer.")] = 20,
+    count: Annotated[int, typer.Option(help="Conformers of each molecule.", min=1)] = 1,
+    steps: Annotated[int, typer.Option(help="Network calls for each conformer.", min=1)] = 20,
     seed: Seed = 0,
+    device: Device = "cpu",
     to_json: Json = None,
 ) -> None:
     """Draw three-dimensional shapes of molecules; heavy atoms only, stereo marks are respected."""
@@ -79,7 +80,7 @@ def conformers(
     from .conformers.writer import check_ending
 
     check_ending(out)
-    samples = load(model).sample(smiles, count, steps=steps, seed=seed)
+    samples = load(model, device=device).sample(smiles, count, steps=steps, seed=seed)
     samples.save(out)
     good, seconds = int(samples.ok.sum()), samples.provenance["seconds"]
     facts = {"out": str(out), "count": len(samples), "ok": good, "seed": seed, **samples.provenance}

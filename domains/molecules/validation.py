@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scidiff.errors import ConfigError
+
 from .metrics.intervals import Interval, wilson
 from .metrics.parsing import judge
 from .samples import MoleculeSamples
@@ -81,6 +83,11 @@ def validate(molecules: MoleculeSamples | Sequence[str | None]) -> Validation:
     Validation
         The verdicts.
 
+    Raises
+    ------
+    ConfigError
+        If there is no molecule.
+
     Examples
     --------
     >>> from scidiff.domains import molecules
@@ -88,6 +95,8 @@ def validate(molecules: MoleculeSamples | Sequence[str | None]) -> Validation:
     0.3333333333333333
     """
     smiles = molecules.smiles if isinstance(molecules, MoleculeSamples) else molecules
+    if not len(smiles):
+        raise ConfigError("no molecule came; expected at least one, or None for an attempt that failed")
     verdicts = [judge(one) for one in smiles]
     reasons = []
     for verdict in verdicts:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
+from scidiff.errors import ConfigError
 from scidiff.io.command import Devices, Float32, MaxMinutes, RunFolder, Seed, Threads
 
 from .problem_commands import problems, solve, validate
@@ -29,7 +32,7 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Optimizer steps.", min=2)] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples per step and process.", min=2)] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak of the cosine schedule.")] = None,
-    start: Annotated[str | None, typer.Option(help="Model to go on from, for the recipes that do.")] = None,
+    start: Annotated[str | None, typer.Option(help="Model to go on from, for flow-tune.")] = None,
     seed: Seed = 0,
     float32: Float32 = False,
     threads: Threads = None,
@@ -41,15 +44,26 @@ def train(
 
     from .training import recipe as named
 
-    chosen = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate, "start": start}
-    result = named(recipe)(
+    run = named(recipe)
+    _check_start(recipe, run, start)
+    chosen: dict[str, Any] = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate, "start": start}
+    chosen["precision"] = Precision.FLOAT32 if float32 else None
+    result = run(
         out,
         **{name: value for name, value in chosen.items() if value is not None},
         seed=seed,
-        precision=Precision.FLOAT32 if float32 else Precision.BF16,
         threads=threads,
         devices=devices,
         max_seconds=None if max_minutes is None else 60 * max_minutes,
         progress=True,
     )
     print(result.model)
+
+
+def _check_start(recipe: str, run: Callable[..., Any], start: str | None) -> None:
+    """Refuse a model to go on from where a recipe begins with new weights."""
+    if start is not None and "start" not in inspect.signature(run).parameters:
+        raise ConfigError(
+            f"--start {start} came with recipe '{recipe}', which begins with new weights; leave it out, or choose "
+            "--recipe flow-tune"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,11 +49,11 @@ def sample(
 ) -> None:
     """Draw samples of a model; every one obeys its equation or its constraints, and says how exactly."""
     from .models import load
-    from .sample_files import ENDINGS, save_samples
+    from .sample_files import ENDINGS, endings_of, save_samples
 
-    if out.suffix not in ENDINGS:
-        raise ConfigError(f"--out is {out}; expected a name that ends in one of {', '.join(ENDINGS)}")
+    _check_ending(out, "no samples", ENDINGS)
     drawn = load(model, device=device)
+    _check_ending(out, f"no samples of model '{model}'", endings_of(drawn))
     given = {"steps": steps, "obstacles": obstacles, "sensors": sensors, "refine": refine, "fixed": fixed}
     given |= {"relax": relax, "noise": noise}
     given = {name: value for name, value in given.items() if value is not None}
@@ -71,6 +72,12 @@ def sample(
     line = f"{facts['ok']} of {count} samples in {facts['seconds']:.2f} s to {out}; at most: "
     line += ", ".join(f"{name.replace('_', ' ')} {values.max():.1e}" for name, values in samples.records.items())
     tell(facts, to_json, [line])
+
+
+def _check_ending(out: Path, none: str, endings: Sequence[str]) -> None:
+    """Refuse a file that samples cannot be written to, before they are drawn."""
+    if out.suffix not in endings:
+        raise ConfigError(f"--out is {out}; {none} have this form: expected a name that ends in {', '.join(endings)}")
 
 
 def _check_taken(model: str, function: Any, given: dict[str, Any]) -> None:

@@ -17,13 +17,33 @@ from scidiff.sample.samples import Samples
 
 from .datasets import load_xarray, save_dataset, to_dataset
 from .function_space import FieldSamples
+from .layout import mesh_of
 
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["ENDINGS", "flow_dataset", "sample_dataset", "save_samples"]
+__all__ = ["ENDINGS", "endings_of", "flow_dataset", "sample_dataset", "save_samples"]
 
 ENDINGS = (".npz", ".png", ".nc", ".zarr", ".vtu")
+"""Endings of files of samples; what a model can be written to is `endings_of` it."""
+
+
+def endings_of(model: Any) -> tuple[str, ...]:
+    """Endings of the files that samples of a model are written to.
+
+    Parameters
+    ----------
+    model
+        What `scidiff.domains.pde.models.load` returned.
+    """
+    from .constraints.family_model import FamilyModel
+    from .field_model import FieldModel
+
+    if isinstance(model, FamilyModel):
+        return (".npz",)
+    if isinstance(model, FieldModel):
+        return (".png", ".nc", ".zarr") if mesh_of(model.problem) is None else (".png", ".nc", ".zarr", ".vtu")
+    return (".npz", ".png", ".nc", ".zarr")
 
 
 def sample_dataset(samples: Any) -> xarray.Dataset:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .contigs import parse_contigs as parse_contigs
     from .design import Design as Design
     from .errors import StructureError as StructureError
+    from .evaluation import evaluate as evaluate
     from .motif import graft as graft
     from .motif import motif_rmsd as motif_rmsd
     from .repair import refit as refit
@@ -37,6 +38,7 @@ __all__ = [
     "Design",
     "StructureError",
     "TorsionModel",
+    "evaluate",
     "graft",
     "load",
     "motif_rmsd",
@@ -55,6 +57,7 @@ _LAZY = {
     "Design": "design",
     "StructureError": "errors",
     "TorsionModel": "torsion.model",
+    "evaluate": "evaluation",
     "graft": "motif",
     "load": "torsion.model",
     "motif_rmsd": "motif",

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scidiff.errors import DataError
 from scidiff.io.command import Json, tell
 
 if TYPE_CHECKING:
@@ -18,7 +17,11 @@ __all__ = ["evaluate"]
 
 def evaluate(
     folder: Annotated[
-        Path | None, typer.Argument(help="Folder of .cif, .bcif and .pdb files; the held-out real chains without.")
+        Path | None,
+        typer.Argument(
+            help="Folder of .cif, .bcif and .pdb files; where it has a report.json of samples, the files that this "
+            "names. The held-out real chains without."
+        ),
     ] = None,
     reference: Annotated[
         bool, typer.Option(help="Compare with held-out and training chains (fetches them once).")
@@ -41,9 +44,7 @@ def evaluate(
 def _read(folder: Path) -> Chains:
     """All chains of a folder."""
     from .chains import Chains
-    from .structures import READERS, read
+    from .run_folder import structure_files
+    from .structures import read
 
-    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in READERS)
-    if not files:
-        raise DataError(f"{folder} holds no file with an ending of {', '.join(READERS)}; give a folder of structures")
-    return Chains.cat([read(path).chains for path in files])
+    return Chains.cat([read(path).chains for path in structure_files(folder)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["sample", "write_chains"]
 
+_MADE_BY = "scidiff proteins sample"
+
 
 def sample(
-    out: Annotated[Path, typer.Option(help="Folder for sample_000.cif, ... and report.json.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for sample_000.cif, ... and report.json; refused if it holds another run.")
+    ],
     model: Annotated[str, typer.Option(help="Name of a bundled model, or a .safetensors file.")] = "chains",
     count: Annotated[int, typer.Option(help="Number of chains.", min=1)] = 8,
     length: Annotated[int | None, typer.Option(help="Residues of each chain; 64 where nothing else says it.")] = None,
@@ -30,7 +34,9 @@ def sample(
     symmetry: Annotated[str, typer.Option(help="C3, D2, T, O, I or screw(rise,angle,count): assemblies.")] = "",
     start: Annotated[Path | None, typer.Option(help="Structure file whose first chain is varied.")] = None,
     freeze: Annotated[str, typer.Option(help="Residues of --start that do not move, e.g. A5-12/A30-40.")] = "",
-    level: Annotated[float, typer.Option(help="Noise that --start is brought to, in (0, 1].")] = 0.5,
+    level: Annotated[
+        float | None, typer.Option(help="Noise that --start is brought to, in (0, 1]; 0.5 where it is not given.")
+    ] = None,
     relax: Annotated[bool, typer.Option(help="Close hydrogen bonds and remove clashes.")] = True,
     models: Annotated[bool, typer.Option("--models", help="Also write all chains as models of one file.")] = False,
     trajectory: Annotated[
@@ -40,37 +46,63 @@ def sample(
     to_json: Json = None,
 ) -> None:
     """Draw backbones and write each to an mmCIF file; the report stands beside them."""
-    from .torsion.model import load
+    from .run_folder import check_free
+    from .torsion.model import load, of_torsions
 
-    _check(length, lengths, start, freeze, symmetry)
-    if trajectory and (start is not None or secondary):
-        raise ConfigError("--trajectory came with --start or --secondary; it shows free samples only")
+    of_free = {"--length": length is not None, "--lengths": bool(lengths), "--secondary": bool(secondary)}
+    of_free |= {"--symmetry": bool(symmetry), "--no-relax": not relax, "--trajectory": trajectory}
+    _check_start(start, {"--freeze": bool(freeze), "--level": level is not None}, of_free)
+    sizes = _sizes(length, lengths, count)
+    _check_files(models, trajectory, sizes, secondary)
+    check_free(out)
     group = _symmetry(symmetry)
     loaded = load(model, device=device)
     common = {"count": count, "steps": steps, "seed": seed, "temperature": temperature}
     facts: dict[str, Any]
+    if trajectory:
+        of_torsions(loaded, "paths")
     if start is not None:
-        chains, facts = _varied(loaded, start, freeze, level, common)
+        chains, facts = _varied(loaded, start, freeze, 0.5 if level is None else level, common)
     else:
-        chains, facts = _drawn(loaded, length, lengths, secondary, relax, common)
+        chains, facts = _drawn(loaded, length, sizes, secondary, relax, common)
     written = _assembled(out, chains, group, seed) if group is not None else write_chains(out, chains, facts["source"])
     if models:
         _models(out / "models.cif", chains, facts["source"])
     if trajectory:
-        _trajectory(out / "trajectory.cif", loaded, int(chains.lengths[0]), steps, seed)
+        _trajectory(out / "trajectory.cif", loaded, int(chains.lengths[0]), relax, common)
     _finish(out, chains, {**facts, **written}, to_json)
 
 
-def _check(length: int | None, lengths: str, start: Path | None, freeze: str, symmetry: str) -> None:
-    """Refuse options that contradict each other."""
-    if length is not None and lengths:
+def _check_start(start: Path | None, of_start: Mapping[str, bool], of_free: Mapping[str, bool]) -> None:
+    """Refuse options that mean nothing without a chain that is varied, or with one."""
+    given = " and ".join(name for name, came in (of_start if start is None else of_free).items() if came)
+    if given and start is None:
+        raise ConfigError(f"{given} came without --start; give the file whose chain is varied")
+    if given:
+        raise ConfigError(
+            f"--start came with {given}; variants have the length and the plan of the start, are relaxed, and are "
+            "assembled by scidiff proteins assemble: leave that out"
+        )
+
+
+def _sizes(length: int | None, lengths: str, count: int) -> list[int] | None:
+    """Length of each chain from a list that is gone through in turn; None without a list."""
+    if not lengths:
+        return None
+    if length is not None:
         raise ConfigError(f"--length {length} and --lengths {lengths} came; give one of them")
-    if freeze and start is None:
-        raise ConfigError(f"--freeze {freeze} came without --start; give the file whose residues stay")
-    if start is not None and (length is not None or lengths):
-        raise ConfigError("--start sets the length; leave --length and --lengths out")
-    if start is not None and symmetry:
-        raise ConfigError("--start and --symmetry came; assemble the variants with scidiff proteins assemble")
+    words = lengths.replace(",", " ").split()
+    if not words or not all(word.isdigit() for word in words):
+        raise ConfigError(f"--lengths {lengths} cannot be read; write 48,60,72")
+    return [int(words[k % len(words)]) for k in range(count)]
+
+
+def _check_files(models: bool, trajectory: bool, sizes: list[int] | None, secondary: str) -> None:
+    """Refuse further files that the chains do not allow."""
+    if models and len(set(sizes or ())) > 1:
+        raise ConfigError("--models came with chains of several lengths; models of one file have equal residues")
+    if trajectory and secondary:
+        raise ConfigError("--trajectory came with --secondary; it shows samples whose plan is drawn")
 
 
 def _symmetry(text: str) -> Any:
@@ -79,21 +111,11 @@ def _symmetry(text: str) -> Any:
     return parse_symmetry(text) if text else None
 
 
-def _numbers(text: str) -> list[int]:
-    """Lengths of a list."""
-    words = [word for word in text.replace(",", " ").split() if word]
-    if not all(word.isdigit() for word in words):
-        raise ConfigError(f"--lengths {text} cannot be read; write 48,60,72")
-    return [int(word) for word in words]
-
-
 def _drawn(
-    loaded: Any, length: int | None, lengths: str, secondary: str, relax: bool, common: dict[str, Any]
+    loaded: Any, length: int | None, sizes: list[int] | None, secondary: str, relax: bool, common: dict[str, Any]
 ) -> tuple[Chains, dict[str, Any]]:
     """Free samples."""
-    each = _numbers(lengths)
     plan = secondary.upper().replace("C", "-") if secondary else None
-    sizes = None if not each else [each[k % len(each)] for k in range(common["count"])]
     with bar("sampling", common["count"]) as advance:
         drawn = loaded.sample(length=length, lengths=sizes, secondary=plan, relax=relax, progress=advance, **common)
     source = {name: value for name, value in drawn.provenance.items() if isinstance(value, str | int | float)}
@@ -128,7 +150,9 @@ def _varied(
     return done.chains, facts
 
 
-def write_chains(out: Path, chains: Chains, source: dict[str, Any], names: Sequence[str] = ()) -> dict[str, Any]:
+def write_chains(
+    out: Path, chains: Chains, source: dict[str, Any], names: Sequence[str] = (), *, made_by: str = _MADE_BY
+) -> dict[str, Any]:
     """Write each chain to its own mmCIF file.
 
     Parameters
@@ -141,6 +165,8 @@ def write_chains(out: Path, chains: Chains, source: dict[str, Any], names: Seque
         Header of each file.
     names
         Names of the files without ending; ``sample_000`` and so on by default.
+    made_by
+        The command that made the chains, for the headers.
 
     Returns
     -------
@@ -156,7 +182,7 @@ def write_chains(out: Path, chains: Chains, source: dict[str, Any], names: Seque
     for k in range(len(chains)):
         one = replace(chains.take([k]), labels=("A",))
         path = out / f"{names[k] if names else f'sample_{k:03d}'}.cif"
-        files.append(write(path, one, {"made_by": "scidiff proteins sample", "sample": k, **source}).name)
+        files.append(write(path, one, {"made_by": made_by, "sample": k, **source}).name)
     return {"files": files}
 
 
@@ -172,7 +198,7 @@ def _assembled(out: Path, chains: Chains, group: Any, seed: int) -> dict[str, An
     files, clashes, errors, radii, strands = [], [], [], [], []
     for k in range(len(chains)):
         done = dock(chains.take([k]), group, Noise.range(seed, 1, k))
-        header = {"made_by": "scidiff proteins sample", "symmetry": group.name, "sample": k, "seed": seed}
+        header = {"made_by": _MADE_BY, "symmetry": group.name, "sample": k, "seed": seed}
         files.append(write(out / f"sample_{k:03d}.cif", done.chains, header).name)
         clashes.append(done.clashes)
         errors.append(done.error)
@@ -195,34 +221,29 @@ def _models(path: Path, chains: Chains, source: dict[str, Any]) -> None:
 
     from .writers import write
 
-    if len(chains.lengths.unique()) > 1:
-        raise ConfigError("--models came with chains of several lengths; models of one file have equal residues")
     rows = [replace(chains.take([k]), labels=("A",), names=("model",)) for k in range(len(chains))]
     plain = [replace(row, sequence=rows[0].sequence) for row in rows]
-    write(path, plain, {"made_by": "scidiff proteins sample", **source})
+    write(path, plain, {"made_by": _MADE_BY, **source})
 
 
-def _trajectory(path: Path, loaded: Any, length: int, steps: int, seed: int) -> None:
+def _trajectory(path: Path, loaded: Any, length: int, relax: bool, common: dict[str, Any]) -> None:
     """Path of the first sample."""
     from .trajectory import trajectory
     from .writers import write
 
-    frames = trajectory(loaded, length, steps=steps, seed=seed)
-    write(path, frames, {"made_by": "scidiff proteins sample", "seed": seed, "steps": steps})
+    how = {name: value for name, value in common.items() if name != "count"}
+    frames = trajectory(loaded, length, relax=relax, **how)
+    write(path, frames, {"made_by": _MADE_BY, "relax": relax, **how})
 
 
 def _finish(out: Path, chains: Chains, facts: dict[str, Any], to_json: Path | None) -> None:
     """Report on the chains, into the folder and to the caller."""
-    import json
-
-    from scidiff.io.files import atomic_write
-
+    from .run_folder import write_report
     from .validation import validate
 
     report = validate(chains)
     whole = {**report.as_json(), "gates_together": report.gates_together(), "out": str(out), **facts}
-    with atomic_write(out / "report.json") as file:
-        json.dump({**whole, "chains": report.rows()}, file, indent=2)
+    write_report(out, {**whole, "chains": report.rows()})
     gates = whole["gates_together"]
     line = f"{len(chains)} chains to {out}: valid {whole['valid']:.0%}, through all gates {gates['value']:.0%} "
     line += f"[{gates['interval'][0]:.0%}, {gates['interval'][1]:.0%}] (real chains {gates['real_chains']:.0%})"

@@ -48,7 +48,16 @@ def _chain(torsions: Tensor) -> Chains:
     return Chains(build(ideal(flat, mask)), mask)
 
 
-def trajectory(model: TorsionModel, length: int, *, steps: int = 20, seed: int = 0, index: int = 0) -> list[Chains]:
+def trajectory(
+    model: TorsionModel,
+    length: int,
+    *,
+    steps: int = 20,
+    seed: int = 0,
+    index: int = 0,
+    temperature: float = 1.0,
+    relax: bool = True,
+) -> list[Chains]:
     """Draw one sample and keep its path.
 
     Parameters
@@ -57,7 +66,7 @@ def trajectory(model: TorsionModel, length: int, *, steps: int = 20, seed: int =
         The model.
     length
         Number of residues.
-    steps, seed, index
+    steps, seed, index, temperature, relax
         Of the sample, as of `torsion.model.TorsionModel.sample`; its plan is drawn as there.
 
     Returns
@@ -70,7 +79,7 @@ def trajectory(model: TorsionModel, length: int, *, steps: int = 20, seed: int =
     from .torsion.model import of_torsions
 
     recorded: Any = _Recorded(of_torsions(model, "paths"))
-    draw = Drawer(recorded, steps, None, None, 1.0, 1.0, True, Fit())
+    draw = Drawer(recorded, steps, None, None, 1.0, temperature, relax, Fit())
     (done,) = draw(Noise.range(seed, 1, index), [model.plans.draw(length, seed, index)], length)
     frames = [replace(done.chain, labels=("A",), names=("model",))]
     for torsions in reversed(recorded.seen):

@@ -299,6 +299,7 @@ class _Problem:
                 if q != p and float(costs[q]) < 0.99 * float(costs[p]):
                     points[name][p] = points[name][q]
                     row = squares[name][q].clone()
+                    row[p] = 0.0
                     squares[name][p], squares[name][:, p] = row, row
                     moved = True
         return replace(fit, points=points, loss=self.loss_at(points, fit.logs)) if moved else fit

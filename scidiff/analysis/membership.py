@@ -27,6 +27,7 @@ import torch
 from scipy.stats import norm, rankdata
 from torch import Tensor
 
+from scidiff.analysis.calibration.pairs import as_array
 from scidiff.denoise import Denoiser
 from scidiff.errors import ConfigError, ShapeError
 from scidiff.process import GaussianProcess, Kind
@@ -78,7 +79,7 @@ def auc(members: Tensor | np.ndarray, others: Tensor | np.ndarray, confidence: f
     ----------
     .. [1] DeLong et al., doi:10.2307/2531595
     """
-    inside, outside = (np.asarray(scores, dtype=np.float64).reshape(-1) for scores in (members, others))
+    inside, outside = (as_array(scores).reshape(-1) for scores in (members, others))
     m, n = len(inside), len(outside)
     if min(m, n) < 2 or not 0 < confidence < 1 or not (np.isfinite(inside).all() and np.isfinite(outside).all()):
         raise ConfigError(
@@ -134,7 +135,7 @@ def denoising_loss(
     """
     _check(process, x, times)
     noise = Noise.range(seed, len(x))
-    total = torch.zeros(len(x), dtype=torch.float64)
+    total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
     for i, t in enumerate(times):
         for k in range(draws):
             x_t = process.noise(x, t, noise, step=i * draws + k, stream="membership")

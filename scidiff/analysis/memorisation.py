@@ -129,7 +129,7 @@ def noise_regimes(
 
 def _shells(x: Tensor, data: Tensor, s: float, width: float) -> tuple[Tensor, Tensor]:
     """Whether each point lies in a shell, and the largest weight of its posterior."""
-    gap = torch.cdist(x, data)
+    gap = euclidean(x, data)
     covered = ((gap - s * math.sqrt(data.shape[1])).abs() < width * s / math.sqrt(2)).any(1)
     return covered.double(), torch.softmax(-0.5 * (gap / s) ** 2, 1).amax(1)
 

@@ -81,7 +81,7 @@ class Comparison:
     suite
         Name of the suite.
     remarks
-        Differences of the headers that bear on the numbers.
+        What bears on the numbers: reports that are incomplete, differences of the headers.
     changes
         All rows, in the order of the first report, new ones last.
     """
@@ -164,8 +164,14 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Comparison:
 
 
 def _remarks(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Say which parts of the headers differ."""
+    """Say which report is incomplete, and which parts of the headers differ."""
+    pairs = (("first", before), ("second", after))
     found = [
+        f"the {place} report is incomplete: its suite was interrupted or still runs, and rows that it lacks say nothing"
+        for place, report in pairs
+        if report.get("complete") is False
+    ]
+    found += [
         f"{name}: {before.get(name)} and {after.get(name)}"
         for name in ("fast", "seeds", "scidiff")
         if before.get(name) != after.get(name)

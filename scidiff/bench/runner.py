@@ -10,7 +10,7 @@ from scidiff import __version__
 from scidiff.bench.environment import environment
 from scidiff.bench.report import Report
 from scidiff.domain import Row
-from scidiff.errors import UnknownNameError
+from scidiff.errors import ConfigError, UnknownNameError
 from scidiff.registry import domains, load_domain
 
 __all__ = ["CORE", "run", "suites", "write_report"]
@@ -61,6 +61,8 @@ def run(
     ------
     UnknownNameError
         If there is no such suite.
+    ConfigError
+        If two rows have the same name.
     """
     if suite not in suites():
         raise UnknownNameError("suite", suite, suites())
@@ -74,7 +76,7 @@ def run(
         "data": data,
     }
     rows: list[Row] = []
-    for row in measure(fast, seed):
+    for row in _distinct(suite, measure(fast, seed)):
         on_row(row)
         rows.append(row)
         if keep is not None:
@@ -83,6 +85,18 @@ def run(
     if keep is not None:
         write_report(keep, report)
     return report
+
+
+def _distinct(suite: str, rows: Iterator[Row]) -> Iterator[Row]:
+    """Rows as they come; a name that comes twice is refused, as reports are compared by it."""
+    names: set[str] = set()
+    for row in rows:
+        if row.name in names:
+            raise ConfigError(
+                f"suite '{suite}' has two rows '{row.name}'; expected a name of its own for each: say what differs"
+            )
+        names.add(row.name)
+        yield row
 
 
 def write_report(path: Path, report: Report) -> None:

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from scidiff.errors import ConfigError
 from scidiff.io.command import Json, tell
 
 __all__ = ["app"]
@@ -31,7 +30,9 @@ def root() -> None:
 def run(
     specification: File,
     out: Annotated[str, typer.Option(help="Folder of the campaign; a run that was ended goes on from it.")],
-    workers: Annotated[int, typer.Option(help="Processes on this machine; 0 works in this one.", min=0)] = 1,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes on this machine; 0 works in this one; 1 by default.", min=0)
+    ] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, tcp://host:port.")] = None,
     slurm: Annotated[Path | None, typer.Option(help="Settings of SLURM jobs, a TOML file.")] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Try quarantined shards again.")] = False,
@@ -41,11 +42,11 @@ def run(
     to_json: Json = None,
 ) -> int:
     """Run a campaign, or go on with one; exit code 1 if shards are quarantined, 130 after Ctrl-C."""
+    from .runner import check_place
     from .runner import run as work
     from .slurm import read_slurm
 
-    if scheduler is not None and slurm is not None:
-        raise ConfigError("--scheduler and --slurm came together; give one of them")
+    check_place(workers, scheduler, slurm)
     jobs = None if slurm is None else read_slurm(slurm)
     try:
         outcome = work(

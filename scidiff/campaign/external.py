@@ -1,15 +1,18 @@
 """Scores by an external program: lines on its standard input, one line for each on its standard output.
 
-A line in is the value of one column, e.g. a SMILES string, or the row as one JSON object. A line out is a number, a
-JSON object with the key ``score``, or ``null`` or an empty line where there is no value. A batch that takes longer than
-its timeout, ends with an error or returns another number of lines is cut in halves, down to single rows: so one bad row
-costs itself only, and says why. Values that came in good order are kept in the cache and not asked for again.
+A line in is the value of one column, e.g. a SMILES string, or the row as one JSON object: its texts, truths and
+numbers, with null for a number that is not finite; arrays stay out. A line out is a number, a JSON object with the key
+``score``, or ``null`` or an empty line where there is no value. A batch that takes longer than its timeout, ends with
+an error or returns another number of lines is cut in halves, down to single rows: so one bad row costs itself only, and
+says why. Values that came in good order are kept in the cache and not asked for again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -21,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 from scidiff.campaign.score_cache import ScoreCache
 from scidiff.errors import ConfigError, DataError
+from scidiff.io.files import sha256_file
+from scidiff.io.json_values import json_value
 
 if TYPE_CHECKING:
     from scidiff.campaign.scores import Scored
@@ -69,12 +74,12 @@ class Command:
             )
 
     def fingerprint(self) -> str:
-        """SHA-256 of the arguments and of those files among them that lie in the folder."""
+        """SHA-256 of the arguments, of the file of the program, and of those files that the arguments name."""
         digest = hashlib.sha256(json.dumps([self.arguments, self.column]).encode())
-        for argument in self.arguments:
-            path = Path(self.folder) / argument
-            if path.is_file() and not Path(argument).is_absolute():
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
+        program = shutil.which(self._resolved()[0])
+        for path in (program and Path(program), *(Path(self.folder) / each for each in self.arguments[1:])):
+            if path and os.path.isfile(path) and os.access(path, os.R_OK):
+                digest.update(bytes.fromhex(sha256_file(path)))
         return digest.hexdigest()
 
     def __call__(self, columns: Mapping[str, Sequence[Any]]) -> Scored:
@@ -110,9 +115,8 @@ class Command:
 
     def _lines(self, columns: Mapping[str, Sequence[Any]]) -> list[str]:
         if self.column is None:
-            plain = {name: each for name, each in columns.items() if not hasattr(next(iter(each)), "shape")}
-            rows = zip(*plain.values(), strict=True)
-            return [json.dumps(dict(zip(plain, row, strict=True)), sort_keys=True) for row in rows]
+            rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+            return [json.dumps(json_value(_without_arrays(row)), sort_keys=True, allow_nan=False) for row in rows]
         if self.column not in columns:
             raise DataError(f"the rows have no column '{self.column}'; they have {', '.join(sorted(columns))}")
         return [" ".join(str(value).split()) for value in columns[self.column]]
@@ -132,7 +136,7 @@ class Command:
     def _call(self, lines: list[str]) -> list[float | None]:
         """Run the program once."""
         text = "".join(f"{line}\n" for line in lines)
-        process = subprocess.Popen(
+        with subprocess.Popen(
             self._resolved(),
             cwd=self.folder,
             stdin=subprocess.PIPE,
@@ -142,13 +146,13 @@ class Command:
             encoding="utf-8",
             errors="replace",
             start_new_session=True,
-        )
-        try:
-            out, said = process.communicate(text, timeout=self.timeout)
-        except subprocess.TimeoutExpired as error:
-            raise _Refused(f"the program took more than {self.timeout:g} s") from error
-        finally:
-            _end(process)
+        ) as process:
+            try:
+                out, said = process.communicate(text, timeout=self.timeout)
+            except subprocess.TimeoutExpired as error:
+                raise _Refused(f"the program took more than {self.timeout:g} s") from error
+            finally:
+                _end(process)
         if process.returncode:
             last = said.strip().splitlines()[-1:] or ["nothing on standard error"]
             raise _Refused(f"the program ended with {process.returncode}: {last[0]:.200}")
@@ -158,28 +162,32 @@ class Command:
         return [_number(answer) for answer in answers]
 
     def _resolved(self) -> tuple[str, ...]:
-        own = Path(self.folder) / self.arguments[0]
+        own = Path(self.folder).resolve() / self.arguments[0]
         return (str(own), *self.arguments[1:]) if os.access(own, os.X_OK) and own.is_file() else self.arguments
 
 
+def _without_arrays(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if not getattr(value, "ndim", 0)}
+
+
 def _end(process: subprocess.Popen) -> None:
-    """End what is left of the program and of what it started."""
-    if process.poll() is None:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            process.kill()
-        process.communicate()
+    """End what is left of the program, and what it started and left running in its group."""
+    if os.name != "posix":
+        process.kill()
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _number(answer: str) -> float | None:
-    """Read a line of the program."""
+    """Read a line of the program; NaN is no value, as it is in the cache."""
     text = answer.strip()
     if not text:
         return None
     try:
         value = json.loads(text)
         value = value.get("score") if isinstance(value, dict) else value
-        return None if value is None else float(value)
-    except (ValueError, TypeError) as error:
+        number = math.nan if value is None else float(value)
+        return None if math.isnan(number) else number
+    except (ValueError, TypeError, OverflowError) as error:
         raise _Refused(f"the program wrote {text!r:.80}; expected a number, or JSON with 'score'") from error

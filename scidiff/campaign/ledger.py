@@ -76,8 +76,9 @@ class Ledger:
         )
 
     def forget_beyond(self) -> list[int]:
-        """Forget the shards beyond the one at which a rule held, and return those that have a file."""
-        beyond = [int(k) for k in np.flatnonzero(self.done[self._settled :]) + self._settled]
+        """Forget the shards beyond the one at which a rule held, and return those that are done or given up."""
+        done = {int(k) for k in np.flatnonzero(self.done[self._settled :]) + self._settled}
+        beyond = sorted(done | {shard for shard in self.given_up if shard >= self._settled})
         for part in (self.done, self.valid, self.accepted):
             part[self._settled :] = 0
         self.given_up = {shard: reason for shard, reason in self.given_up.items() if shard < self._settled}

@@ -29,7 +29,19 @@ __all__ = ["FORMAT", "Plan", "Shard", "make_plan"]
 
 FORMAT = 1
 _FREE = {"name", "diversity", "budget", "stop"}
-RESERVED = {"index", "condition", "status", "reason", "accepted", "failure", "features", "rank", "cluster", "id"}
+RESERVED = {
+    "index",
+    "condition",
+    "status",
+    "reason",
+    "accepted",
+    "failure",
+    "features",
+    "pick",
+    "rank",
+    "cluster",
+    "id",
+}
 
 
 @dataclass(frozen=True)

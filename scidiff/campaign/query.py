@@ -50,12 +50,25 @@ class Query:
             The statement.
         **tables
             Tables that it may use besides ``rows``.
+
+        Raises
+        ------
+        ConfigError
+            If the statement is no SQL, or fails on a row.
         """
-        return self._run(sql, tables).to_arrow_table()
+        with self._guard():
+            return self._run(sql, tables).to_arrow_table()
 
     def batches(self, sql: str, size: int, **tables: pa.Table) -> Iterator[pa.RecordBatch]:
         """Run a statement and yield its rows, so many at a time."""
-        yield from self._run(sql, tables).to_arrow_reader(size)
+        with self._guard():
+            reader = self._run(sql, tables).to_arrow_reader(size)
+        while True:
+            with self._guard():
+                batch = next(reader, None)
+            if batch is None:
+                return
+            yield batch
 
     def plain(self) -> list[str]:
         """Names of the columns that are no bytes, those that every campaign has first."""
@@ -64,14 +77,20 @@ class Query:
         return first + sorted(rest)
 
     def _run(self, sql: str, tables: dict[str, pa.Table]) -> Any:
-        import duckdb
-
         for name, table in tables.items():
             self._connection.register(name, table)
+        return self._connection.sql(sql)
+
+    @contextlib.contextmanager
+    def _guard(self) -> Iterator[None]:
+        """Say what is wrong with a statement, when it is read or when it is run."""
+        import duckdb
+        import pyarrow as pa
+
         try:
-            return self._connection.sql(sql)
-        except duckdb.Error as error:
-            first = str(error).strip().splitlines()[0]
+            yield
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            first = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise ConfigError(f"the query cannot be run: {first}; columns are {', '.join(self.columns)}") from error
 
 

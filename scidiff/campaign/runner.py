@@ -72,7 +72,7 @@ def run(
     specification: Specification | str | Path,
     out: str | Path,
     *,
-    workers: int = 1,
+    workers: int | None = None,
     scheduler: str | None = None,
     slurm: Any = None,
     retry: bool = False,
@@ -91,7 +91,7 @@ def run(
     out
         Folder of the campaign: a path or an address of `fsspec`.
     workers
-        Processes of the local cluster; 0 works in this one.
+        Processes of the local cluster; 0 works in this one. One by default, where neither of the next two is given.
     scheduler
         Address of a scheduler of Dask, in place of a local cluster.
     slurm
@@ -115,18 +115,40 @@ def run(
     SpecificationError
         If the specification cannot be used; nothing is written then.
     ConfigError, DataError
-        If the folder belongs to another campaign or is in use, or the scheduler is gone.
+        If the folder belongs to another campaign or is in use, more than one place to work in is given, or the
+        scheduler is gone.
     """
+    check_place(workers, scheduler, slurm)
     plan = open_plan(specification, source)
     folder = Folder.at(out)
-    if workers < 0:
-        raise ConfigError(f"workers is {workers}; expected 0 for this process, or a number of processes")
-    elsewhere = scheduler is not None or slurm is not None or workers > 0
-    if elsewhere and not folder.shared:
+    if scheduler is None and slurm is None and workers is None:
+        workers = 1
+    if workers != 0 and not folder.shared:
         raise ConfigError(f"{folder.url} lives in this process alone; give workers=0, or another folder")
     with folder.alone():
         _begin(folder, plan, other_versions)
         return _conduct(plan, folder, retry, progress, lambda: _pool(plan, workers, scheduler, slurm))
+
+
+def check_place(workers: int | None, scheduler: str | None, slurm: Any) -> None:
+    """Refuse more than one place to work in.
+
+    Parameters
+    ----------
+    workers, scheduler, slurm
+        As of `run`.
+
+    Raises
+    ------
+    ConfigError
+        If more than one of them is given, or the number of workers is negative.
+    """
+    named = {"workers": workers, "scheduler": scheduler, "slurm": slurm}
+    given = [name for name, value in named.items() if value is not None]
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)} came together; give one of them: each says where shards are made")
+    if workers is not None and workers < 0:
+        raise ConfigError(f"workers is {workers}; expected 0 for this process, or a number of processes")
 
 
 def _conduct(plan: Plan, folder: Folder, retry: bool, progress: bool, make: Callable[[], Any]) -> Outcome:
@@ -139,6 +161,7 @@ def _conduct(plan: Plan, folder: Folder, retry: bool, progress: bool, make: Call
             desk.work(pool, tell)
     for shard in ledger.forget_beyond() if ledger.ended else ():
         folder.delete(folder.shard(shard))
+        folder.delete(folder.note(shard))
     finished = bool(ledger.ended) or ledger.settled == plan.shards
     why = ledger.ended or ("complete" if finished else desk.why)
     given_up = dict(sorted(ledger.given_up.items()))
@@ -167,9 +190,9 @@ def open_plan(specification: Specification | str | Path, source: str | Path | No
 
 
 @contextlib.contextmanager
-def _pool(plan: Plan, workers: int, scheduler: str | None, slurm: Any) -> Iterator[Pool]:
+def _pool(plan: Plan, workers: int | None, scheduler: str | None, slurm: Any) -> Iterator[Pool]:
     """Open the pool that was asked for."""
-    if scheduler is None and slurm is None and workers == 0:
+    if workers == 0:
         yield Here()
         return
     from scidiff.campaign import dask_pool
@@ -179,8 +202,8 @@ def _pool(plan: Plan, workers: int, scheduler: str | None, slurm: Any) -> Iterat
         with slurm.pool(threads) as pool:
             yield pool
         return
-    local = scheduler is None
-    with dask_pool.local_pool(workers, threads) if local else dask_pool.remote_pool(str(scheduler)) as pool:
+    cluster = dask_pool.local_pool(workers, threads) if workers is not None else dask_pool.remote_pool(str(scheduler))
+    with cluster as pool:
         yield pool
 
 

@@ -12,11 +12,8 @@ fails keeps the reason; the other rows go on.
 
 from __future__ import annotations
 
-import hashlib
-import importlib
 import inspect
 import math
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from scidiff.campaign.external import Command
+from scidiff.campaign.own_function import own_function
 from scidiff.campaign.specification import Score
 from scidiff.domain import CampaignAdapter, resolve
 from scidiff.errors import ConfigError, UnknownNameError
@@ -114,8 +112,8 @@ def find_scorer(score: Score, adapter: CampaignAdapter, source: Path) -> Scorer:
         command = Command(tuple(score.command), score.input, score.timeout, score.batch, str(source))
         return Scorer(score.name, command.fingerprint(), command)
     if score.callable is not None:
-        function = _own(score.callable, source)
-        return Scorer(score.name, f"{score.callable} {_source_hash(function)}", _RowByRow(function, score.parameters))
+        function, text = own_function(score.callable, source)
+        return Scorer(score.name, f"{score.callable} {text}", _RowByRow(function, score.parameters))
     name = score.of or score.name
     if name in adapter.scores:
         function = adapter.scores[name]
@@ -161,30 +159,6 @@ class _RowByRow:
             return (None, "the function returned None") if value is None else (float(value), "")
         except Exception as error:
             return None, f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
-
-
-def _own(target: str, source: Path) -> Callable[..., Any]:
-    """Import a function of one's own; the folder of the specification is searched first."""
-    folder = str(source.resolve())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    importlib.invalidate_caches()
-    try:
-        function = resolve(target)
-    except Exception as error:
-        raise ConfigError(
-            f"'{target}' cannot be imported: {type(error).__name__}: {error}; put the module beside the specification, "
-            "or install it"
-        ) from error
-    if not callable(function):
-        raise ConfigError(f"'{target}' is a {type(function).__name__}; expected a function of one row")
-    return function
-
-
-def _source_hash(function: Callable[..., Any]) -> str:
-    """SHA-256 of the file of a function; its version cannot be told otherwise."""
-    file = inspect.getsourcefile(inspect.unwrap(function))
-    return "unknown" if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 def check_parameters(score: Score, adapter: CampaignAdapter) -> None:

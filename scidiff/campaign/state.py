@@ -106,13 +106,20 @@ def read_card(where: str | Path | Folder) -> Card:
     Raises
     ------
     DataError
-        If it is not there, or of another format.
+        If it is not there, damaged, or of another format.
     """
     folder = Folder.at(where)
     card = folder.read_json(CARD)
     if card.get("format") != FORMAT:
         raise DataError(f"{CARD} in {folder.url} has format {card.get('format')}; this version reads format {FORMAT}")
-    return Card(str(card["hash"]), int(card["seed"]), parse(card["specification"]), dict(card["versions"]))
+    try:
+        name, seed = str(card["hash"]), int(card["seed"])
+        specification, versions = dict(card["specification"]), dict(card["versions"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{CARD} in {folder.url} is damaged: {type(error).__name__}: {error}; restore the file"
+        ) from error
+    return Card(name, seed, parse(specification), versions)
 
 
 def footers(folder: Folder, damaged: list[int] | None = None) -> Iterator[Footer]:

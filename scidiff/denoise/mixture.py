@@ -153,8 +153,9 @@ class GaussianMixture:
         log_p, mean, spread = self._components(x, t)
         u = noise.uniform((count,), step=step, stream=f"{stream}/component")
         chosen = draw(_usable(log_p).unsqueeze(1).expand(-1, count, -1), u)
-        rows = torch.arange(len(x)).unsqueeze(1)
-        xi = spread[rows, chosen].sqrt() * noise.normal((count, mean.shape[-1]), step=step, stream=stream)
+        rows = torch.arange(len(x), device=chosen.device).unsqueeze(1)
+        xi = noise.normal((count, mean.shape[-1]), step=step, stream=stream).to(spread)
+        xi = spread[rows, chosen].sqrt() * xi
         if self._basis is not None:
             xi = torch.einsum("bki,bkdi->bkd", xi, self._basis[chosen])
         return (mean[rows, chosen] + xi).transpose(0, 1).reshape(count, *x.shape)
@@ -173,7 +174,7 @@ class GaussianMixture:
         _, alpha_s, sigma_s = self._levels(x, s)
         keep = torch.where(sigma_t > 0, sigma_s / sigma_t.clamp(min=_TINY), 1.0)
         r = (keep * alpha_t / alpha_s) ** 2
-        xi = noise.normal(tuple(x.shape[1:]), step=step, stream=f"{stream}/bridge").flatten(1)
+        xi = noise.normal(tuple(x.shape[1:]), step=step, stream=f"{stream}/bridge").flatten(1).to(x0.device)
         mean = alpha_s * (1 - r) * x0.flatten(1) + keep**2 * alpha_t / alpha_s * x.double().flatten(1)
         return (mean + sigma_s * (1 - r).clamp(min=0).sqrt() * xi).reshape(x.shape)
 
@@ -209,8 +210,8 @@ class GaussianMixture:
     def _draw(self, log_weights: Tensor, mean: Tensor, spread: Tensor, noise: Source, step: int, stream: str) -> Tensor:
         """Draw a component, then a point of it; all rows ``(batch, components, ...)``."""
         chosen = draw(_usable(log_weights), noise.uniform((), step=step, stream=f"{stream}/component"))
-        rows = torch.arange(len(chosen))
-        xi = spread[rows, chosen].sqrt() * noise.normal((mean.shape[-1],), step=step, stream=stream)
+        rows = torch.arange(len(chosen), device=chosen.device)
+        xi = spread[rows, chosen].sqrt() * noise.normal((mean.shape[-1],), step=step, stream=stream).to(spread)
         if self._basis is not None:
             xi = torch.einsum("bi,bdi->bd", xi, self._basis[chosen])
         return mean[rows, chosen] + xi

@@ -8,7 +8,8 @@ inner state ``y = x_0 + s n'`` of an independent noise and ``x`` together say of
 so that ``E[x_0 | x_t, y] = D(z, noise)``: an inner probability flow in ``s`` from far above the spread of ``x_0`` given
 ``x_t`` to far below it draws from ``p(x_0 | x_t)``. It is a run of the one loop. That spread is about ``omega``, with
 ``1 / omega^2 = 1 / tau^2 + 1 / scale^2`` for data of standard deviation `scale`; in its units about the mean,
-``y = m + omega w`` and ``s = omega u``, the inner schedule is the same at every time.
+``y = m + omega w`` and ``s = omega u``, the inner schedule is the same at every time. At ``alpha = 0`` the state says
+nothing: ``z = y``, and the draws are those of ``p(x_0)``.
 
 References
 ----------
@@ -38,6 +39,8 @@ from scidiff.sample.model import Evaluation
 from scidiff.sample.state import RunState
 
 __all__ = ["Draws", "ExactDraws", "Glass"]
+
+_FAR = 1e100
 
 
 class Draws(Protocol):
@@ -103,11 +106,14 @@ class Glass:
         """Draw `count` clean states for each sample."""
         outer, space = evaluation.model.process, evaluation.model.process.space
         t = site_time(state.t, state.x)
-        tau = outer.schedule.sigma(t) / outer.schedule.alpha(t)
+        alpha = outer.schedule.alpha(t)
+        none = alpha == 0
+        safe = torch.where(none, 1.0, alpha)
+        tau = torch.where(none, _FAR, outer.schedule.sigma(t) / safe)
         clean = tau == 0
         tau = torch.where(clean, 1.0, tau)
         omega = tau * self.scale / (tau**2 + self.scale**2).sqrt()
-        x = state.x.double() / outer.schedule.alpha(t)
+        x = state.x.double() / safe
         ladder = VESchedule(sigma_min=self.finest, sigma_max=self.widest)
 
         def inner(w: Tensor, time: Tensor, condition: Any) -> Tensor:

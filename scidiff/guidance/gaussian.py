@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 
 from scidiff.errors import ConfigError
-from scidiff.guidance.plug_in import tweedie_gain
+from scidiff.guidance.plug_in import blind, tweedie_gain
 from scidiff.guidance.reward import GaussianLikelihood, Reward
 from scidiff.guidance.tilt import Estimate
 from scidiff.sample.model import Evaluation
@@ -77,6 +77,8 @@ class _GaussianEstimator(ABC):
 
         e = reward.residual(m.double())
         weighted, log_h = self._solve(_Point(reward, e, state, evaluation, covariance))
+        if log_h is not None:
+            log_h = torch.where(blind(state, evaluation), 0.0, log_h)
         bad = ~e.flatten(1).isfinite().all(1)
         return Estimate(covariance(reward.operator.adjoint(weighted)), log_h, bad), state
 
@@ -164,7 +166,10 @@ def _solve(
 
 
 def _dense(e: Tensor, noise: Tensor, apply: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-    """Solve by eigenvalues; those of ``S`` are not less than the least variance of the noise, whatever a net says."""
+    """Solve by eigenvalues; those of ``S`` are not less than the least variance of the noise, whatever a net says.
+
+    NaN for the samples whose ``S`` is not finite.
+    """
     size = noise.numel()
     columns = []
     for k in range(size):
@@ -172,8 +177,9 @@ def _dense(e: Tensor, noise: Tensor, apply: Callable[[Tensor], Tensor]) -> tuple
         unit[:, k] = 1.0
         columns.append(apply(unit.reshape(e.shape)).flatten(1))
     s = torch.stack(columns, dim=-1)
-    values, vectors = torch.linalg.eigh((s + s.transpose(-1, -2)) / 2)
-    values = values.clamp_min(float(noise.min()))
+    finite = s.flatten(1).isfinite().all(1)
+    values, vectors = torch.linalg.eigh(torch.where(finite[:, None, None], (s + s.transpose(-1, -2)) / 2, 0.0))
+    values = torch.where(finite.unsqueeze(1), values.clamp_min(float(noise.min())), torch.nan)
     y = torch.einsum("bij,bi->bj", vectors, e.flatten(1))
     v = torch.einsum("bij,bj->bi", vectors, y / values).reshape(e.shape)
     return v, -0.5 * (y**2 / values + values.log() + math.log(2 * math.pi)).sum(1)

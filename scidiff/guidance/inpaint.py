@@ -70,6 +70,11 @@ class Replace:
     def __call__(self, process: GaussianProcess, state: RunState, estimate: Callable[..., Any]) -> RunState:
         """Replace the known sites; makes no network call."""
         event = tuple(self.known.shape)
+        if self.values.ndim > self.known.ndim and len(self.values) not in (1, len(state)):
+            raise ShapeError(
+                f"{len(self.values)} sets of known values came for {len(state)} samples; expected as many, or one set "
+                "for all"
+            )
         values = torch.where(self.known, self.values, 0.0).double().expand(len(state), *event)
         noised = process.noise(values, state.t, state.noise, step=state.i, stream="replace")
         return replace(state, x=torch.where(self.known & state.free, noised.to(state.x), state.x))

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from scidiff.denoise.flow_map import FlowMap
-from scidiff.guidance.plug_in import tweedie_gain
+from scidiff.guidance.plug_in import blind, tweedie_gain
 from scidiff.guidance.reward import Reward, reward_gradient
 from scidiff.guidance.tilt import Estimate
 from scidiff.sample.model import Evaluation
@@ -57,4 +57,5 @@ class LookAhead:
             end = self.flow_map.lookahead(x, state.t, evaluation.model.condition)
         values, outward, bad = reward_gradient(reward, end.detach())
         inward = torch.autograd.grad(end, x, outward.to(end))[0].double()
-        return Estimate(self.scale * tweedie_gain(state, evaluation) * inward, values, bad), state.book(1)
+        shift = self.scale * tweedie_gain(state, evaluation) * inward
+        return Estimate(shift, torch.where(blind(state, evaluation), 0.0, values), bad), state.book(1)

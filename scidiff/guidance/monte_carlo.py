@@ -35,7 +35,7 @@ from torch import Tensor
 
 from scidiff.errors import ConfigError
 from scidiff.guidance.draws import Draws
-from scidiff.guidance.plug_in import tweedie_gain
+from scidiff.guidance.plug_in import blind, tweedie_gain
 from scidiff.guidance.reward import Reward, evaluate_reward
 from scidiff.guidance.tilt import Estimate
 from scidiff.process.base import site_time
@@ -124,13 +124,15 @@ class Doob:
         w = self.weights(r).reshape(*r.shape, *(1,) * (m.ndim - 1))
         v = torch.where(c > 0, ((w - 1 / self.count) * z).sum(0) / c.clamp_min(_TINY), 0.0)
         gradient = a * v + evaluation.pullback(b * v).double()
-        log_h = torch.logsumexp(r, 0) - math.log(self.count)
+        log_h = torch.where(blind(state, evaluation), 0.0, torch.logsumexp(r, 0) - math.log(self.count))
         return Estimate(tweedie_gain(state, evaluation) * gradient, log_h, bad), state
 
 
 @dataclass(frozen=True, eq=False)
 class DOIT(Doob):
     """One look-ahead step, rewards standardised over the draws: the strength does not depend on the reward.
+
+    Draws that the reward calls impossible have weight 0 and take no part in the standardisation.
 
     Parameters
     ----------
@@ -149,9 +151,13 @@ class DOIT(Doob):
 
     def weights(self, r: Tensor) -> Tensor:
         """Weight of each look-ahead, sum 1, shape ``(count, batch)``."""
-        spread = r.std(0, correction=0)
-        standard = (r - r.mean(0)) / (self.temperature * spread.clamp_min(_TINY))
-        return torch.softmax(torch.where(spread > 0, standard, 0.0), dim=0)
+        possible = r > -math.inf
+        count = possible.sum(0).clamp_min(1)
+        mean = torch.where(possible, r, 0.0).sum(0) / count
+        # draws at the mean add nothing to the sum of squares, which is that of the possible ones
+        spread = torch.where(possible, r, mean).std(0, correction=0) * (len(r) / count).sqrt()
+        standard = torch.where(spread > 0, (r - mean) / (self.temperature * spread.clamp_min(_TINY)), 0.0)
+        return torch.softmax(torch.where(possible, standard, -math.inf), dim=0)
 
 
 def _rewards(reward: Reward, x0: Tensor) -> tuple[Tensor, Tensor]:

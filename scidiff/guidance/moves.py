@@ -1,7 +1,7 @@
 """What particles must know of a move: by which prediction it is made, and ``log p / q`` of where it leads.
 
-``p`` is the kernel of the network's own prediction, ``q`` that of the guided one. Noise is an argument of every rule,
-so the move that comes is known before it is made:
+``p`` is the kernel of the prediction that came to the tilt, ``q`` that of the guided one. Noise is an argument of every
+rule, so the move that comes is known before it is made:
 
     tables        log p / q = -(b/c) <xi, d> - (b/c)^2 |d|^2 / 2     shift d of the mean, noise xi of the step
     finite sets   log p / q = sum over sites of log p(y) - log q(y)  y the class that the site will draw
@@ -41,7 +41,7 @@ class Moves(Protocol):
         state
             The state before the move.
         m, raw
-            The guided prediction and that of the network.
+            The guided prediction, and the one that came to the tilt.
 
         Returns
         -------

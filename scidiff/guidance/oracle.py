@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -123,7 +123,7 @@ def posterior_of(mixture: GaussianMixture, a: Tensor, y: Tensor, sd: float) -> G
     return GaussianMixture(mixture.schedule, torch.softmax(log_weights, 0), means, covariances)
 
 
-_KNOWN: dict[tuple[str, ...], OracleCalibration] = {}
+_KNOWN: dict[Hashable, OracleCalibration] = {}
 
 
 def calibrate_estimator(
@@ -161,8 +161,10 @@ def calibrate_estimator(
         raise ConfigError(f"dim is {dim} and seconds {seconds}; expected a dimension >= 1 and a time >= 0")
     prior = oracle_mixture(schedule, dim, seed)
     estimator = _on_oracle(estimator, prior)
-    size = 1 if particles is None else particles(Tilt(lambda x: x.flatten(1).sum(1), estimator)).size
-    key = tuple(map(_name, (estimator, schedule, rule, plan, (dim, guide, size, seed, seconds))))
+    trial = None if particles is None else particles(Tilt(lambda x: x.flatten(1).sum(1), estimator, guide))
+    size = 1 if trial is None else trial.size
+    weighed = None if trial is None else (type(trial), trial.size, trial.threshold, trial.rule)
+    key = _name((estimator, schedule, rule, plan, weighed, dim, guide, seed, seconds))
     if key not in _KNOWN:
         start = time.perf_counter()
         process, rows = GaussianProcess(Euclidean((dim,)), schedule), []
@@ -258,12 +260,29 @@ def _on_oracle(estimator: Any, prior: GaussianMixture) -> Any:
     return estimator
 
 
-def _name(thing: Any) -> str:
-    """Text that tells two measurements apart: types and values, arrays by their bytes."""
+class _Same:
+    """Equal for one object alone, which it keeps, so that no other object gets its address."""
+
+    def __init__(self, thing: object) -> None:
+        self.thing = thing
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.thing is other.thing
+
+    def __hash__(self) -> int:
+        return id(self.thing)
+
+
+def _name(thing: Any) -> Hashable:
+    """Key that tells two measurements apart: types and values, arrays by their bytes, other objects by identity."""
     if isinstance(thing, Tensor):
         return _name(thing.detach().cpu().numpy())
     if isinstance(thing, np.ndarray):
-        return f"{thing.shape}{thing.tobytes().hex()}"
-    if is_dataclass(thing):
-        return f"{type(thing).__qualname__}({','.join(_name(getattr(thing, f.name)) for f in fields(thing))})"
-    return repr(thing)
+        return thing.dtype.str, thing.shape, thing.tobytes()
+    if is_dataclass(thing) and not isinstance(thing, type):
+        return type(thing), *(_name(getattr(thing, f.name)) for f in fields(thing))
+    if isinstance(thing, tuple | list):
+        return type(thing), *map(_name, thing)
+    if thing is None or isinstance(thing, bool | int | float | complex | str | bytes):
+        return type(thing), repr(thing)
+    return _Same(thing)

@@ -53,6 +53,10 @@ class Particles(Transform):
     ``particles/ancestor`` (row of the group at the start), ``particles/log_z`` (resampled part of the log-normaliser),
     ``particles/resampled`` (number of times). ``log_w`` holds the weights, those of the last step included.
 
+    ``p`` is the kernel of the prediction that came to the tilt, so that transforms before it belong to the target.
+    Those between the tilt and the particles steer, and are weighed, as the tilt does; a Gaussian step without noise
+    goes without them. Correctors that make network calls are refused: their moves have no weight.
+
     Parameters
     ----------
     tilt
@@ -70,6 +74,8 @@ class Particles(Transform):
     rule: TableRule | Moves
     size: int
     threshold: float = 0.5
+    judges: ClassVar[bool] = True
+    weighs: ClassVar[bool] = True
     label: ClassVar[str] = "consistent(0.5)"
     citation: ClassVar[str] = "arXiv:2306.17775"
 
@@ -94,7 +100,7 @@ class Particles(Transform):
                 f"which {type(self.tilt.estimator).__name__} does not for these data"
             )
         state = self._weigh(state, state.records["tilt/log_h"])
-        raw = evaluation.raw
+        raw = evaluation.before(self.tilt)
         m, raw, state = self._resample(m, raw, state)
         m, ratio = self.moves.log_ratio(evaluation.model.process, state, m, raw)
         return m, state.record("particles/log_ratio", ratio.to(state.log_w))
@@ -116,22 +122,31 @@ class Particles(Transform):
         return 1 + (rows[:, 1:] != rows[:, :-1]).sum(1)
 
     def pick(self, state: RunState) -> RunState:
-        """One particle of each group, drawn by weight."""
+        """One particle of each group, drawn by weight.
+
+        The record ``failed/particles`` marks those of groups all of whose weights are 0.
+        """
         w = torch.softmax(state.log_w.reshape(-1, self.size), 1)
         u = self._groups(state).uniform((), step=state.i, stream="pick")
         chosen = torch.searchsorted(w.cumsum(1), u.unsqueeze(1).to(w)).squeeze(1).clamp(max=self.size - 1)
-        return state.take(chosen + self.size * torch.arange(len(chosen)))
+        return self._marked(state).take(chosen + self.size * torch.arange(len(chosen)))
 
     def spread(self, state: RunState) -> RunState:
         """All particles of each group redrawn by weight (systematic): rows of equal weight, of which some are alike.
 
-        The record ``particles/log_z`` becomes `log_normaliser`.
+        The record ``particles/log_z`` becomes `log_normaliser`; ``failed/particles`` marks the groups all of whose
+        weights are 0, which stay as they are.
         """
         log_w, log_z = state.log_w.reshape(-1, self.size), self.log_normaliser(state)
         chosen = systematic(log_w, self._groups(state).uniform((), step=state.i, stream="spread").to(log_w))
         index = (chosen + self.size * torch.arange(len(log_w)).unsqueeze(1)).flatten()
-        even = replace(state, log_w=torch.zeros_like(state.log_w))
+        even = replace(self._marked(state), log_w=torch.zeros_like(state.log_w))
         return even.record("particles/log_z", log_z.repeat_interleave(self.size)).take(index)
+
+    def _marked(self, state: RunState) -> RunState:
+        """Mark the groups without a weight."""
+        dead = state.log_w.reshape(-1, self.size).amax(1) == -math.inf
+        return state.record("failed/particles", dead.repeat_interleave(self.size))
 
     def _groups(self, state: RunState) -> Noise:
         """Noise of the groups: named by the first particle of the start of each."""

@@ -16,6 +16,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from scidiff.errors import ConfigError
@@ -25,14 +26,25 @@ from scidiff.process.base import site_time
 from scidiff.sample.model import Evaluation
 from scidiff.sample.state import RunState
 
-__all__ = ["PlugIn", "tweedie_gain"]
+__all__ = ["PlugIn", "blind", "tweedie_gain"]
 
 
 def tweedie_gain(state: RunState, evaluation: Evaluation) -> Tensor:
-    """``sigma^2 / alpha`` per site: what turns a gradient of ``log h`` into a shift of the mean."""
+    """``sigma^2 / alpha`` per site: what turns a gradient of ``log h`` into a shift of the mean.
+
+    0 at ``alpha = 0``: the state there says nothing of the data, and no gradient of ``log h`` tells the shift.
+    """
     schedule = evaluation.model.process.schedule
     t = site_time(state.t, state.x)
-    return schedule.sigma(t) ** 2 / schedule.alpha(t)
+    alpha = schedule.alpha(t)
+    none = alpha == 0
+    return torch.where(none, 0.0, schedule.sigma(t) ** 2 / torch.where(none, 1.0, alpha))
+
+
+def blind(state: RunState, evaluation: Evaluation) -> Tensor:
+    """Mark the samples with ``alpha = 0`` at all sites, where ``log h`` is one constant, shape ``(batch,)``."""
+    alpha = evaluation.model.process.schedule.alpha(site_time(state.t, state.x))
+    return (alpha == 0).expand(state.x.shape).reshape(len(state), -1).all(1)
 
 
 @dataclass(frozen=True)
@@ -59,4 +71,4 @@ class PlugIn:
         """Estimate by one pullback."""
         values, gradient, bad = reward_gradient(reward, m.double())
         shift = self.scale * tweedie_gain(state, evaluation) * evaluation.pullback(gradient).double()
-        return Estimate(shift, values, bad), state
+        return Estimate(shift, torch.where(blind(state, evaluation), 0.0, values), bad), state

@@ -60,7 +60,10 @@ class GuidedRun:
         Estimate of ``log E exp r`` of each group, shape ``(groups,)``; None without particles.
     failed
         By reward, the samples for which it, or its gradient, was not finite in some step, shape ``(samples,)``.
-    label, citation
+    label
+        The weakest of the rule, the plan, the transforms and the tilt, whose place particles take; a part without a
+        label that changes the samples counts as biased, and so does a tilt that neither steers nor has particles.
+    citation
         Of the method.
     spread
         Variance that the sampler itself makes of N(0, 1) data, relative to the truth; None where it is not a table.
@@ -178,13 +181,13 @@ def guided(
     if particles is not None and len(noise) % particles.size:
         raise ConfigError(f"{len(noise)} samples came for groups of {particles.size}; expected whole groups")
     last = () if particles is None else (particles,)
+    label = _weakest(rule, plan, policy, (*before, *after), tilt, particles)
     begin: dict[str, Any] = {"noise": noise, "shape": shape, "free": free, "clean": clean}
     more: dict[str, Any] = {"condition": condition, "policy": policy, "progress": progress}
     state = run(denoiser, process, rule, plan, **begin, **more, transforms=(*before, tilt, *after, *last))
     table = rule.table if isinstance(rule, TableRule) else None
-    spread = None if table is None else table_spread(table)
     found = _on_oracle(process, rule, plan, tilt, particles, shape, seconds) if calibrate else None
-    report = _report(state, tilt, particles, spread, found)
+    report = _report(state, tilt, particles, None if table is None else table_spread(table), found, label)
     return replace(report, warnings=(*report.warnings, *_noise_and_order(tilt, table)))
 
 
@@ -219,6 +222,7 @@ def _report(
     particles: Particles | None,
     spread: float | None,
     calibration: OracleCalibration | None,
+    label: str,
 ) -> GuidedRun:
     failed = {name.removeprefix("failed/"): mask for name, mask in state.records.items() if name.startswith("failed/")}
     size = len(state) if particles is None else particles.size
@@ -233,7 +237,7 @@ def _report(
         ancestors=None if particles is None else particles.ancestors(state),
         log_normaliser=None if particles is None else particles.log_normaliser(state),
         failed=failed,
-        label=tilt.label if particles is None else particles.label,
+        label=label,
         citation=cite if particles is None else f"{particles.citation} with the twist of {cite}",
         spread=spread,
         calibration=calibration,
@@ -241,6 +245,24 @@ def _report(
         particles=particles,
     )
     return replace(found, warnings=tuple(_warnings(found)))
+
+
+def _weakest(
+    rule: Rule,
+    plan: Plan,
+    policy: Policy | None,
+    transforms: Sequence[Transform],
+    tilt: Tilt | DiscreteTilt,
+    particles: Particles | None,
+) -> str:
+    """Weakest label of the parts of a run: ``biased``, the least order, or ``exact``."""
+    target = particles.label if particles is not None else tilt.label if tilt.guide else "biased"
+    labels = [target, *(getattr(part, "label", "biased") for part in (rule, *transforms))]
+    labels.extend(getattr(part, "label", "exact") for part in (plan, policy))
+    if "biased" in labels:
+        return "biased"
+    orders = [label for label in labels if label != "exact"]
+    return min(orders, key=lambda label: float(label[len("consistent(") : -1]), default="exact")
 
 
 def _noise_and_order(tilt: Tilt | DiscreteTilt, table: Table | None) -> list[str]:

@@ -12,7 +12,7 @@ not exact, and each says so in its label. Rewards are log-likelihoods for a post
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -86,6 +86,7 @@ class BaseTilt(Transform):
     reward: Reward
     estimator: Any
     guide: bool = True
+    judges: ClassVar[bool] = True
 
     @property
     def stochastic(self) -> bool:

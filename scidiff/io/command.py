@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from scidiff.io.files import atomic_write
+from scidiff.io.json_values import json_value
 
 __all__ = [
     "Device",
@@ -46,16 +47,17 @@ def tell(facts: Mapping[str, Any], to_json: Path | None, lines: Sequence[str]) -
     Parameters
     ----------
     facts
-        JSON values by name.
+        JSON values by name; a number that is not finite is written as null.
     to_json
         File for the facts beside the lines; ``-`` prints the facts instead of the lines.
     lines
         What people read.
     """
+    text = "" if to_json is None else json.dumps(json_value(facts), indent=2, allow_nan=False)
     if to_json is not None and str(to_json) != "-":
         with atomic_write(to_json) as file:
-            json.dump(facts, file, indent=2)
-    sys.stdout.write(json.dumps(facts, indent=2) + "\n" if str(to_json) == "-" else "\n".join(lines) + "\n")
+            file.write(text)
+    sys.stdout.write(text + "\n" if str(to_json) == "-" else "\n".join(lines) + "\n")
 
 
 @contextmanager

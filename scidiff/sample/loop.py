@@ -67,7 +67,10 @@ class Resting(Protocol):
 
 
 class Corrector(Protocol):
-    """A move of ``x`` that leaves its law at the present time as it is."""
+    """A move of ``x`` that leaves its law at the present time as it is.
+
+    What transforms draw for its predictions is independent of what they draw for the steps.
+    """
 
     def __call__(self, process: Any, state: RunState, estimate: Estimate) -> RunState:
         """Return the corrected state; `estimate` makes and books a network call."""
@@ -127,8 +130,9 @@ def run(
         m, state = (state.x, state) if rests(state) else model.estimate(state)
         s = plan.next(state, m)
         state = state.advance(rule(process, state, m, s), s, m, rule.memory)
+        estimate = model.correcting()
         for corrector in correctors:
-            state = corrector(process, state, model.estimate)
+            state = corrector(process, state, estimate)
         if progress is not None:
             progress(state)
     return model.close(state) if state.i > first and plan.done(state) else state

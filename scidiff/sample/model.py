@@ -7,10 +7,11 @@ can be joined, so that a skipped evaluation is time saved.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol
+from itertools import count
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ from scidiff.sample.state import RunState
 from scidiff.sample.transform import Branch, Transform
 from scidiff.spaces import State, state_map
 
-__all__ = ["FAILED", "MAIN", "Evaluation", "Model", "Policy"]
+__all__ = ["FAILED", "MAIN", "Evaluation", "Judging", "Model", "Policy", "Weighing"]
 
 MAIN = "main"
 """Name of the branch that has the condition of the run."""
@@ -48,6 +49,20 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
+class Judging(Protocol):
+    """A transform whose `close` reads the samples and changes none: it comes after those that may change them."""
+
+    judges: ClassVar[bool]
+
+
+@runtime_checkable
+class Weighing(Protocol):
+    """A transform that weighs the move of the rule after each prediction: correctors cannot ask it for one."""
+
+    weighs: ClassVar[bool]
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """What the network said at one step, and what else may be asked of it.
@@ -62,12 +77,19 @@ class Evaluation:
         Predictions of the other branches by name.
     graph
         Inputs and output of the main branch, where a transform declared `gradient`.
+    incoming
+        The transforms so far, each with the prediction as it came to it.
     """
 
     model: Model
     raw: State
     branches: Mapping[str, State]
     graph: tuple[Tensor, Tensor] | None = None
+    incoming: tuple[tuple[Transform, State], ...] = ()
+
+    def before(self, transform: Transform) -> State:
+        """Prediction as it came to a transform; that of the network where the transform has had none."""
+        return next((m for each, m in self.incoming if each is transform), self.raw)
 
     def pullback(self, v: Tensor) -> Tensor:
         """Vector-Jacobian product ``(dm/dx)^T v`` of the main branch, shape of the state.
@@ -122,19 +144,43 @@ class Model:
         evaluation, state = self.evaluate(state)
         m = evaluation.raw
         for transform in self.transforms:
+            evaluation = replace(evaluation, incoming=(*evaluation.incoming, (transform, m)))
             m, state = transform(m, state, evaluation)
         return _guarded(self.process, m, state)
 
     def close(self, state: RunState) -> RunState:
-        """Let the transforms finish their records after the last step of a run."""
-        for transform in self.transforms:
+        """Let the transforms finish their records after the last step of a run, those that judge the samples last."""
+        for transform in sorted(self.transforms, key=lambda each: isinstance(each, Judging)):
             state = transform.close(self.process, state)
         return state
 
+    def correcting(self) -> Callable[[RunState], tuple[State, RunState]]:
+        """Make the estimates of the correctors after one step, each with noise of its own."""
+        number = count()
+
+        def estimate(state: RunState) -> tuple[State, RunState]:
+            weighing = [type(each).__name__ for each in self.transforms if isinstance(each, Weighing)]
+            if weighing:
+                raise ConfigError(
+                    f"a corrector asked for a prediction beside {', '.join(weighing)}, which weighs the moves of the "
+                    "rule and knows no weight of a corrector's; leave one of them out"
+                )
+            scope = state.noise.scope
+            m, state = self.estimate(replace(state, noise=state.noise.scoped(f"corrector/{next(number)}")))
+            return m, replace(state, noise=replace(state.noise, scope=scope))
+
+        return estimate
+
     def evaluate(self, state: RunState) -> tuple[Evaluation, RunState]:
-        """Evaluate all branches that the transforms ask for at the present state."""
-        if self._gradient:
-            return self._with_graph(state)
+        """Evaluate all branches that the transforms ask for at the present state; no law of a finite set has NaN."""
+        evaluation, state = self._with_graph(state) if self._gradient else self._plain(state)
+        raw, state = _guarded(self.process, evaluation.raw, state)
+        branches: dict[str, State] = {}
+        for name, m in evaluation.branches.items():
+            branches[name], state = _guarded(self.process, m, state)
+        return replace(evaluation, raw=raw, branches=branches), state
+
+    def _plain(self, state: RunState) -> tuple[Evaluation, RunState]:
         asked = self._asked(state)
         due = {name: self._due(state, name, branch) for name, branch in asked.items()}
         fresh, state = self._fresh(state, asked, due)

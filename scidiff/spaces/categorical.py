@@ -36,7 +36,8 @@ def draw(log_probs: Tensor, u: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        Classes, int64, shape ``(...)``. A class of probability zero is never drawn.
+        Classes, int64, shape ``(...)``. A class of probability zero is never drawn. Where there is no law, only NaN or
+        no mass at all, every class is as likely as any other; to mark such a sample is left to the caller.
     """
     return draw_probs(torch.softmax(log_probs.double(), dim=-1), u)
 
@@ -45,6 +46,10 @@ def draw_probs(probs: Tensor, u: Tensor) -> Tensor:
     """Draw classes by inverse CDF from probabilities, normalised or not; otherwise as `draw`."""
     cdf = probs.double().cumsum(-1)
     total = cdf[..., -1:]
+    lawless = ~((total > 0) & total.isfinite())
+    if bool(lawless.any()):
+        cdf = torch.where(lawless, torch.arange(1, cdf.shape[-1] + 1).to(cdf), cdf)
+        total = cdf[..., -1:]
     threshold = (u.to(cdf).unsqueeze(-1) * total).minimum(total * (1.0 - 2.0**-53))
     return torch.searchsorted(cdf, threshold, right=True).squeeze(-1)
 

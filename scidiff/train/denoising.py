@@ -25,6 +25,7 @@ from scidiff.process.discrete import DiscreteProcess
 from scidiff.process.gaussian import GaussianProcess
 from scidiff.random import SharedNoise, Source
 from scidiff.spaces import Space
+from scidiff.train.card import sha256_of, told
 from scidiff.train.couplings import Coupling
 from scidiff.train.entropy_rate import entropy_rate
 from scidiff.train.noise_allocation import FixedNoise, InfoNoise, NoiseDraw
@@ -132,11 +133,14 @@ class DenoisingTask:
         """What the run is."""
         return {
             "data": self.name,
+            "sha256": sha256_of(self.data, self.valid),
             "rows": [len(self.data), len(self.valid)],
             "event": list(self.data.shape[1:]),
+            "process": told(self.process),
+            "denoiser": told(self.denoiser),
             "kind": self.kind.value,
             "noise": self.levels.describe(),
-            "coupling": "as drawn" if self.coupling is None else repr(self.coupling),
+            "coupling": "as drawn" if self.coupling is None else told(self.coupling),
             "batch_size": self.batch_size,
             "seed": self.seed,
         }

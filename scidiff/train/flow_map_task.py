@@ -15,8 +15,6 @@ References
 
 from __future__ import annotations
 
-import hashlib
-import re
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Any
@@ -31,6 +29,7 @@ from scidiff.errors import ConfigError, ShapeError
 from scidiff.process.base import Kind, Process
 from scidiff.random import SharedNoise
 from scidiff.train.batches import to_device
+from scidiff.train.card import sha256_of, told
 from scidiff.train.flow_maps import FlowMapLoss, PathBatch
 from scidiff.train.time_pairs import DataPairs, TimePairs
 
@@ -100,18 +99,15 @@ class _PathTask(ABC):
 
     def card(self) -> dict[str, Any]:
         """What is trained on what, in JSON values."""
-        digest = hashlib.sha256(self.data.detach().cpu().contiguous().numpy().tobytes())
-        if self.conditions is not None:
-            digest.update(self.conditions.detach().cpu().contiguous().numpy().tobytes())
         return {
             "task": type(self).__name__,
-            "process": _told(self.process),
-            "network": _told(self.network),
-            "times": _told(self.times),
+            "process": told(self.process),
+            "network": told(self.network),
+            "times": told(self.times),
             "rows": len(self.data),
             "batch": self.size,
             "seed": self.seed,
-            "data": digest.hexdigest(),
+            "data": sha256_of(self.data, self.conditions),
         }
 
 
@@ -167,14 +163,14 @@ class FlowMapTask(_PathTask):
         return mean, {"diagonal": diagonal.mean(), "map": whole.mean()}
 
     def card(self) -> dict[str, Any]:
-        """What is trained on what, in JSON values; of a teacher, what kind it is."""
+        """What is trained on what, in JSON values; of a teacher, what it predicts and the hash of its tensors."""
         teacher = self.objective.teacher
-        told = {
-            "objective": type(self.objective).__name__,
-            "teacher": None if teacher is None else str(teacher.kind),
+        return {
+            **super().card(),
+            "objective": told(self.objective),
+            "teacher": None if teacher is None else {"kind": str(teacher.kind), "sha256": sha256_of(teacher)},
             "anchors": self.anchors,
         }
-        return {**super().card(), **told}
 
 
 class DiagonalTask(_PathTask):
@@ -208,11 +204,6 @@ class DiagonalTask(_PathTask):
     def card(self) -> dict[str, Any]:
         """What is trained on what, in JSON values."""
         return {**super().card(), "kind": self.kind.name}
-
-
-def _told(part: Any) -> str:
-    """Representation without the addresses of functions, which differ from run to run."""
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(part))
 
 
 def _rows(paths: PathBatch, rows: slice, generator: torch.Generator) -> PathBatch:

@@ -76,12 +76,18 @@ class LogFile:
         The file.
     step
         Step of the checkpoint from which the run goes on; lines of later steps are removed. 0 empties the file.
+
+    Attributes
+    ----------
+    earlier
+        Records of the lines that stay.
     """
 
     def __init__(self, path: Path, step: int) -> None:
         kept = _lines_until(path, step)
         with atomic_write(path) as file:
             file.writelines(kept)
+        self.earlier: list[dict[str, Any]] = [json.loads(line) for line in kept]
         self._stream = path.open("a", encoding="utf-8")
 
     def write(self, record: Mapping[str, Any]) -> None:

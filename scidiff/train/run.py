@@ -49,7 +49,7 @@ def train(
     accelerator: str = "auto",
     progress: bool | None = None,
     max_seconds: float | None = None,
-    on_log: Callable[[int, dict[str, Any]], None] | None = None,
+    on_log: Callable[[int, dict[str, Any]], Any] | None = None,
 ) -> TrainResult:
     """Train a task's network, or go on with a run that was stopped.
 
@@ -70,7 +70,7 @@ def train(
     max_seconds
         Wall time after which the run stops with a checkpoint.
     on_log
-        Called in the first process with the step and each line of the log.
+        Called in the first process with each step and line of the log, on resume with earlier ones; a text ends the run.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def train(
         If the loss or the gradient is not finite; the last checkpoint is untouched.
     """
     started = time.monotonic()
-    if max_seconds is not None and not max_seconds > 0:
+    if not (max_seconds is None or max_seconds > 0):
         raise ConfigError(f"max_seconds is {max_seconds}; expected a number > 0 or None; pass one")
     fabric = launch(config.precision, devices, accelerator)
     with ExitStack() as stack:
@@ -122,6 +122,7 @@ class _Run:
         self.saved = self.book.step
         self.window = Window(self.book.window)
         self.log: LogFile | None = None
+        self.answer = self.asked = ""
         self.display = Display(config.steps, self.book.step, bar=False, quiet=True)
 
     def _restore(self) -> None:
@@ -148,6 +149,9 @@ class _Run:
                 remove_state(self.folder)
             self.log = LogFile(self.folder / "log.jsonl", self.book.step)
             self.display = Display(self.config.steps, self.book.step, bar=progress)
+            for record in self.log.earlier:
+                self._tell(record["step"], record)
+        self.asked = self.fabric.broadcast(self.answer)
 
     def close(self) -> None:
         """Close log and display."""
@@ -165,7 +169,7 @@ class _Run:
             return request.reason or ("out of time" if late else "")
 
         self.network.train()
-        while book.step < config.steps:
+        while book.step < config.steps and not self.asked:
             begun = time.monotonic()
             report = self.stepper.gradient(book.step, bool(wish()))
             self._check(report)
@@ -179,7 +183,7 @@ class _Run:
             self._events()
             if (report.stop or (alone and wish())) and book.step < config.steps:
                 return wish() or "another process stopped"
-        return "finished"
+        return "finished" if book.step == config.steps else self.asked
 
     def _events(self) -> None:
         """Log, validate and checkpoint where the settings say so."""
@@ -228,13 +232,17 @@ class _Run:
             numbers = {"loss": loss, **metrics}
             told = ", ".join(f"{n} {'not finite' if v is None else format(v, '.5g')}" for n, v in numbers.items())
             self.display.say(f"step {self.book.step}/{self.config.steps}: {told}")
-        self.fabric.barrier()
+        self.asked = self.fabric.broadcast(self.answer)
 
     def _write(self, record: dict[str, Any]) -> None:
         if self.log is not None:
             self.log.write(record)
-            if self.on_log is not None:
-                self.on_log(self.book.step, record)
+            self._tell(self.book.step, record)
+
+    def _tell(self, step: int, record: dict[str, Any]) -> None:
+        answer = None if self.on_log is None else self.on_log(step, record)
+        if isinstance(answer, str):
+            self.answer = answer
 
     def checkpoint(self) -> None:
         """Replace ``last/``."""
@@ -259,9 +267,10 @@ class _Run:
             with self.ema.applied():
                 save_model(path, self.network.state_dict(), self._card(finished))
         if not finished:
+            go_on = "" if reason == self.asked else "; start the same command again to go on"
             self.display.say(
                 f"stopped at step {book.step} of {self.config.steps} ({reason}); the checkpoint is in "
-                f"'{self.folder / 'last'}'; start the same command again to go on"
+                f"'{self.folder / 'last'}'{go_on}"
             )
         if finished:
             self.ema.settle()

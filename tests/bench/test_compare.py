@@ -63,6 +63,14 @@ def test_rows_that_came_and_went_and_headers_that_differ():
     assert found.remarks == ("seeds: [0] and [1]",)
 
 
+def test_a_report_of_a_suite_that_was_interrupted_is_remarked_upon():
+    whole, part = report(row(1)), report(row(1), complete=False)
+    assert compare(whole, whole).remarks == ()
+    (first,), (second,) = compare(part, whole).remarks, compare(whole, part).remarks
+    assert first.startswith("the first report is incomplete")
+    assert second.startswith("the second report is incomplete")
+
+
 def test_other_protocols_are_not_compared():
     with pytest.raises(ConfigError, match="cannot be compared"):
         compare(report(row(1)), {**report(row(1)), "protocol": "toys/2"})
@@ -91,6 +99,15 @@ def test_a_suite_that_fails_leaves_the_rows_that_it_has(tmp_path, monkeypatch):
     assert left["complete"] is False and [row["name"] for row in left["rows"]] == ["first", "second"]
     monkeypatch.setattr(runner, "_core", lambda: ("1", lambda fast, seed: iter([Row("first", "measured", 1.0)]), {}))
     assert json.loads(path.read_text()) != runner.run("core", keep=path).as_json() == json.loads(path.read_text())
+
+
+def test_two_rows_of_one_name_are_refused_and_the_rows_before_are_kept(tmp_path, monkeypatch):
+    rows = [Row("first", "measured", 1.0), Row("second", "measured", 2.0), Row("first", "measured", 3.0)]
+    monkeypatch.setattr(runner, "_core", lambda: ("1", lambda fast, seed: iter(rows), {}))
+    with pytest.raises(ConfigError, match="two rows 'first'"):
+        runner.run("core", keep=tmp_path / "core.json")
+    left = json.loads((tmp_path / "core.json").read_text())
+    assert [row["value"] for row in left["rows"]] == [1.0, 2.0]
 
 
 def test_the_command(tmp_path, capsys):

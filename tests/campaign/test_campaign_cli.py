@@ -61,12 +61,14 @@ def test_quarantined_shards_are_told_and_exit_code_1(spec, tmp_path, capsys):
     [
         (["run", "nowhere.toml", "--out", "x"], "cannot read nowhere.toml"),
         (["run", "SPEC", "--out", "x", "--scheduler", "tcp://a:1", "--slurm", "b.toml"], "give one of them"),
+        (["run", "SPEC", "--out", "x", "--workers", "2", "--slurm", "b.toml"], "workers and slurm came together"),
+        (["run", "SPEC", "--out", "x", "--workers", "0", "--scheduler", "tcp://a:1"], "give one of them"),
         (["run", "SPEC", "--out", "x", "--workers", "-1"], "--workers"),
         (["run", "SPEC", "--out", "nosuch://x", "--workers", "0"], "nosuch"),
         (["status", "nowhere"], "expected the folder of a campaign"),
         (["selct"], "Did you mean 'select'?"),
     ],
-    ids=["no-file", "both", "workers", "protocol", "no-folder", "command"],
+    ids=["no-file", "both", "workers-slurm", "workers-scheduler", "workers", "protocol", "no-folder", "command"],
 )
 def test_bad_input_is_one_line(spec, tmp_path, monkeypatch, capsys, arguments, says):
     monkeypatch.chdir(tmp_path)

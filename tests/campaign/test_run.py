@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -17,7 +18,8 @@ import pytest
 from scidiff import campaign
 from scidiff.campaign.folder import Folder
 from scidiff.campaign.plan import make_plan
-from scidiff.campaign.state import digest, manifest
+from scidiff.campaign.specification import SpecificationError
+from scidiff.campaign.state import digest, manifest, read_card
 from scidiff.errors import ConfigError, DataError
 
 
@@ -154,6 +156,52 @@ def test_another_campaign_or_another_version_is_refused(tmp_path):
         campaign.run(spec(), tmp_path, workers=0)
     with pytest.raises(DataError, match="expected the folder of a campaign"):
         campaign.status(tmp_path / "nowhere")
+
+
+def test_a_damaged_card_is_said_to_be_one(tmp_path):
+    campaign.run(spec(count=8), tmp_path, workers=0)
+    card = tmp_path / "campaign.json"
+    whole = json.loads(card.read_text())
+    for part, wrong in (
+        ("hash", None),
+        ("seed", "many"),
+        ("specification", 3),
+        ("specification", None),
+        ("versions", 7),
+    ):
+        damaged = {**whole, part: wrong}
+        if wrong is None:
+            del damaged[part]
+        card.write_text(json.dumps(damaged))
+        with pytest.raises(DataError, match="is damaged"):
+            read_card(tmp_path)
+    card.write_text(json.dumps({**whole, "specification": {"domain": "cheap"}}))
+    with pytest.raises(SpecificationError):
+        read_card(tmp_path)
+
+
+def test_notes_beyond_a_stop_rule_go_with_the_shards(tmp_path):
+    """The rule holds within the first shards; the last ones were made, or given up, by a run without it."""
+    fussy = {"conditions": {"error": [45]}, "filters": [{"score": "first", "least": 0.5}]}
+    assert list(campaign.run(spec(**fussy), tmp_path / "a", workers=0).quarantined) == [5]
+    asked = spec(**fussy, stop={"accepted": 5})
+    outcome = campaign.run(asked, tmp_path / "a", workers=0)
+    assert outcome.rows < 40 and not outcome.quarantined
+    assert campaign.status(tmp_path / "a").quarantined == {}
+    campaign.run(asked, tmp_path / "b", workers=0)
+    files = [sorted(str(path.relative_to(tmp_path / k)) for path in (tmp_path / k).rglob("shard-*")) for k in "ab"]
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize(
+    "places",
+    [{"workers": 2, "scheduler": "tcp://a:1"}, {"workers": 0, "slurm": 1}, {"scheduler": "a", "slurm": 1}],
+    ids=["workers and scheduler", "workers and slurm", "scheduler and slurm"],
+)
+def test_one_place_to_work_in_is_given(tmp_path, places):
+    with pytest.raises(ConfigError, match="came together; give one of them"):
+        campaign.run(spec(), tmp_path / "out", **places)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_takes_one_run_at_a_time(tmp_path):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 
+import numpy as np
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
 from scidiff import campaign
 from scidiff.campaign.external import Command
 from scidiff.campaign.plan import make_plan
+from scidiff.campaign.scores import Scorer
 
 COUNTING = """
 import sys, pathlib
@@ -26,6 +30,8 @@ PROGRAMS = {
     "short": COUNTING + "[print(len(line)) for line in lines if line != 'bad']",
     "wordy": COUNTING + "[print('no number' if line == 'bad' else len(line)) for line in lines]",
     "slow": COUNTING + "import time\nif 'bad' in lines: time.sleep(60)\n[print(len(line)) for line in lines]",
+    "wild": COUNTING + "for line in lines: print({'n': 'NaN', 'h': 10**400}.get(line, len(line)))",
+    "keys": "import sys, json\nfor line in sys.stdin: print(len(json.loads(line, parse_constant=sys.exit)))",
     "silent": "import sys\nfor line in sys.stdin: print('null' if line == 'bad\\n' else len(line) - 1)",
 }
 
@@ -54,6 +60,69 @@ def test_a_program_that_has_changed_is_asked_again(command, tmp_path):
 
 def test_a_program_reads_rows_as_json(command):
     assert command("objects", column=None)({"x": [1.5, -2.0], "name": ["a", "b"]}).values == [1.5, -2.0]
+
+
+def test_a_row_as_json_has_all_its_numbers(command):
+    """Five entries of six: the array stays out, also where it is the only column of its kind."""
+    columns = {
+        "x": np.array([1.5, np.nan]),
+        "index": np.array([3, 4]),
+        "single": [np.float32(0.5), np.float32(2.0)],
+        "good": np.array([True, False]),
+        "name": ["a", "b"],
+        "field": [np.zeros((2, 3)), np.ones((2, 3))],
+    }
+    assert command("keys", column=None)(columns).values == [5, 5]
+    assert command("objects", column=None)(columns).values == [1.5, None]
+    assert command("keys", column=None)({"field": columns["field"]}).values == [0, 0]
+
+
+def test_no_answer_is_said_in_the_same_words_from_the_cache(command, tmp_path):
+    program = command("wild")
+    first = Scorer("s", "", program)({"text": ["n", "aa"]})
+    assert first == Scorer("s", "", program)({"text": ["n", "aa"]})
+    assert first.values == [None, 2] and first.reasons == ["the program gave no value", ""]
+    assert (tmp_path / "calls.txt").read_text() == "2\n"
+    huge = program({"text": ["h", "aa"]})
+    assert huge.values == [None, 2] and "expected a number" in huge.reasons[0]
+
+
+def test_an_argument_may_be_a_long_text(tmp_path):
+    text = "import sys\nfor line in sys.stdin: print(len(line) - 1)\n" + "# no name of a file is as long as this\n" * 20
+    program = Command((sys.executable, "-c", text), "text", 20.0, 10, str(tmp_path))
+    assert program({"text": ["abc"]}).values == [3]
+
+
+@pytest.mark.parametrize("how", ["in the folder", "by its path", "on the path"])
+def test_a_program_is_known_by_its_file(tmp_path, monkeypatch, how):
+    home = tmp_path / "bin"
+    home.mkdir()
+    monkeypatch.setenv("PATH", f"{home}{os.pathsep}{os.environ['PATH']}")
+    name = {"in the folder": "bin/dock", "by its path": str(home / "dock"), "on the path": "dock"}[how]
+    hashes = []
+    for body in ("cat", "tac"):
+        (home / "dock").write_text(f"#!/bin/sh\n{body}\n")
+        (home / "dock").chmod(0o755)
+        hashes.append(Command((name,), "text", 20.0, 10, str(tmp_path)).fingerprint())
+        monkeypatch.chdir(tmp_path)
+        assert Command((name,), "text", 20.0, 10, ".").fingerprint() == hashes[-1]
+    assert hashes[0] != hashes[1]
+
+
+def test_what_a_program_leaves_running_is_ended(tmp_path):
+    """The program ends at once and in good order; its child would go on for a minute."""
+    text = (
+        "import subprocess, sys\n"
+        "child = subprocess.Popen(['sleep', '60'], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, "
+        "stderr=subprocess.DEVNULL)\n"
+        "for line in sys.stdin: print(child.pid)\n"
+    )
+    program = Command((sys.executable, "-c", text), "text", 20.0, 10, str(tmp_path))
+    child = int(program({"text": ["a"]}).values[0] or 0)
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize(

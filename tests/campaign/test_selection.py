@@ -12,7 +12,9 @@ import pytest
 
 from scidiff import campaign
 from scidiff.campaign.diversity import cap, clusters, distances_of, maxmin
+from scidiff.campaign.folder import Folder
 from scidiff.campaign.pareto import DEPTH, fronts
+from scidiff.campaign.query import rows as opened
 from scidiff.campaign.selection import load_selection
 from scidiff.errors import ConfigError, DataError, ShapeError, UnknownNameError
 
@@ -179,9 +181,10 @@ def test_without_a_count_the_first_front_is_selected(made):
         ({"maximise": ["frist"]}, UnknownNameError),
         ({"maximise": ["name"]}, ConfigError),
         ({"condition": "first <"}, ConfigError),
+        ({"condition": "name::INT > 3"}, ConfigError),
         ({"condition": "first > 2"}, DataError),
     ],
-    ids=["count", "unknown", "text", "syntax", "nothing-left"],
+    ids=["count", "unknown", "text", "syntax", "row", "nothing-left"],
 )
 def test_a_selection_that_makes_no_sense_is_refused(made, wrong, error):
     with pytest.raises(error):
@@ -209,3 +212,13 @@ def test_exports_hold_the_rows_and_their_origin(made, tmp_path):
         with pytest.raises(ConfigError):
             campaign.export(made, tmp_path / bad)
     assert len(list(itertools.chain(tmp_path.glob("d*"), tmp_path.glob("no")))) == 0
+
+
+def test_a_query_that_fails_on_a_row_is_refused(made, tmp_path):
+    with pytest.raises(ConfigError, match="the query cannot be run: Conversion Error"):
+        campaign.export(made, tmp_path / "a.csv", condition="name::INT > 3")
+    with opened(Folder.at(made)) as query:
+        for run in (query.table, lambda sql: list(query.batches(sql, 10))):
+            with pytest.raises(ConfigError, match="columns are "):
+                run("SELECT name::INT FROM rows")
+        assert sum(len(batch) for batch in query.batches("SELECT name FROM rows", 10)) == 600

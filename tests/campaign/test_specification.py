@@ -75,6 +75,7 @@ BAD = {
     "unknown score": ('name = "first"', 'name = "frist"', "scores[0].name", 11),
     "unknown source": ('of = "product"', 'of = "prodct"', "scores[1].of", 14),
     "bad name of a score": ('name = "power"', 'name = "Power!"', "scores[1].name", 13),
+    "name of the picks": ('name = "power"', 'name = "pick"', "scores[1].name", 13),
     "reserved name": ('name = "power"', 'name = "index"', "scores[1].name", 13),
     "name twice": ('name = "power"', 'name = "first"', "scores[1].name", 13),
     "score without name": ('name = "power"\n', "", "scores[1].name", 12),

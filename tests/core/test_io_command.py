@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import sys
+from functools import partial
 
+import numpy as np
 import pytest
 
 from scidiff.io.command import bar, tell
@@ -55,3 +57,14 @@ def test_a_dash_prints_the_facts_alone(tmp_path, monkeypatch, capsys):
     tell({"a": 1}, type(tmp_path)("-"), ["one line"])
     assert json.loads(capsys.readouterr().out) == {"a": 1}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_number_that_is_not_finite_is_null(tmp_path, capsys):
+    facts = {"a": float("nan"), "b": [1.5, float("inf")], "c": {"d": (np.float64("nan"), np.int64(3))}}
+    wanted = {"a": None, "b": [1.5, None], "c": {"d": [None, 3]}}
+    strict = partial(json.loads, parse_constant=lambda text: pytest.fail(f"{text} is no JSON"))
+    tell(facts, tmp_path / "facts.json", [])
+    assert strict((tmp_path / "facts.json").read_text()) == wanted
+    capsys.readouterr()
+    tell(facts, type(tmp_path)("-"), [])
+    assert strict(capsys.readouterr().out) == wanted

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import math
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -91,8 +92,15 @@ def test_what_has_no_weights_is_refused():
 
 @pytest.mark.parametrize(
     "change",
-    [lambda w: "no json {", lambda w: {"table": w["table"]}, lambda w: w | {"format_version": 9}, lambda w: [1]],
-    ids=["text", "members", "version", "list"],
+    [
+        lambda w: "no json {",
+        lambda w: {"table": w["table"]},
+        lambda w: w | {"format_version": 9},
+        lambda w: [1],
+        lambda w: w | {"facts": "none"},
+        lambda w: w | {"table": w["table"] | {"c": ["x"] * 5}},
+    ],
+    ids=["text", "members", "version", "list", "facts", "entry"],
 )
 def test_a_damaged_file_is_refused(tmp_path, change):
     path = tmp_path / "table.json"
@@ -103,3 +111,22 @@ def test_a_damaged_file_is_refused(tmp_path, change):
         LearnedTable.load(path)
     with pytest.raises(DataError):
         LearnedTable.load(tmp_path / "missing.json")
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A model of parts."""
+
+    part: object
+
+
+def test_parts_of_a_model_are_told_apart_or_refused():
+    assert model_hash(Composed(network())) == model_hash(Composed(network())) != model_hash(Composed(network(1)))
+    assert model_hash(Composed(math.sin)) != model_hash(Composed(math.cos))
+
+    def inner(x):
+        return x
+
+    for part in (inner, lambda x: x):
+        with pytest.raises(ConfigError, match="nothing can be read"):
+            model_hash(Composed(part))

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from scipy.special import ndtr
 
 from scidiff.errors import ConfigError
+from scidiff.field_noise import FieldNoise
 from scidiff.random import Noise, SharedNoise, stream_id
 
 WORD = 2**64 - 1
+PLAIN = Noise.range(3, 1).bits((4,), step=0, stream="a")
 
 
 def philox(counter: list[int], key: list[int]) -> list[int]:
@@ -117,7 +119,21 @@ def test_scope_survives():
         Noise.cat([Noise.range(0, 1), Noise.range(1, 1)])
 
 
-@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_windows_of_a_field_are_joined_where_they_are_the_same():
+    field = FieldNoise.of(0, 2)
+    whole = Noise.cat([field.take([0]), field.take([1])])
+    assert bool((whole.normal((2, 2), step=0, stream="a") == field.normal((2, 2), step=0, stream="a")).all())
+    for other in (field.window((64, 0)), FieldNoise.of(0, 2, period=(64, 64)), Noise.range(0, 2)):
+        with pytest.raises(ConfigError, match="one run"):
+            Noise.cat([field, other])
+
+
+def test_a_seed_of_numpy_is_the_integer_that_it_is():
+    assert type(Noise.range(np.int64(3), 1).seed) is int
+    assert bool((Noise.range(np.int64(3), 1).bits((4,), step=0, stream="a") == PLAIN).all())
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 0.5, 1.0, "1", None])
 def test_a_seed_outside_is_refused(seed):
     with pytest.raises(ConfigError, match="seed"):
         Noise.range(seed, 1)

@@ -248,3 +248,15 @@ def test_the_state_stays_in_double_precision():
     out = follow(dpmpp_3m(VE, GRID), single, VE, x).x
     assert out.dtype == torch.float64
     assert float(out) == pytest.approx(float(VE.sigma(GRID[-1]) / VE.sigma(GRID[0])) / 3, rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"c": ["x"] * 3}, {"a": [[1.0], [1.0, 2.0], [1.0]]}, {"nodes": {}}, {"order": "2"}, {"label": None}],
+    ids=["text", "ragged", "mapping", "order", "label"],
+)
+def test_a_file_with_entries_of_another_type_is_refused(tmp_path, wrong):
+    path = tmp_path / "table.json"
+    path.write_text(json.dumps(ddim(VPSchedule(), uniform_grid(3)).as_dict() | wrong))
+    with pytest.raises(DataError):
+        Table.load(path)

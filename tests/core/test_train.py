@@ -338,6 +338,23 @@ def test_the_log_holds_means_over_its_window(tmp_path):
     assert [line["step"] for line in lines if "validation" in line] == [10, 20]
 
 
+def test_what_hears_the_log_can_end_the_run_and_hears_it_again_on_resume(tmp_path):
+    """Asked for at step 12, heeded at the validation of step 20; the same call again takes no step."""
+    heard: list[int] = []
+
+    def until(step: int, record: dict) -> str | None:
+        heard.append(record["step"])
+        return "enough" if step >= 12 else None
+
+    longer = replace(SHORT, steps=40)
+    first = train(Regression(mlp(), 8), longer, tmp_path, progress=False, on_log=until)
+    assert (first.step, first.reason, first.finished) == (20, "enough", False)
+    lines, heard[:] = list(heard), []
+    second = train(Regression(mlp(), 8), longer, tmp_path, progress=False, on_log=until)
+    assert (second.step, second.reason, heard) == (20, "enough", lines)
+    assert train(Regression(mlp(), 8), longer, tmp_path, progress=False).finished
+
+
 def test_two_runs_do_not_share_a_folder(tmp_path):
     def intrude(step: int) -> None:
         if step == 3:

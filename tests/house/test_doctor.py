@@ -40,6 +40,8 @@ def test_a_package_that_does_not_import_is_broken(monkeypatch):
     entry = doctor._package(Requirement("rich"), "")
     assert entry["status"] == "broken: OSError: undefined symbol"
     assert "--force-reinstall" in entry["fix"]
+    optional = doctor._package(Requirement("rich>=1; extra == 'ct'"), "ct")
+    assert optional["fix"].endswith("-m pip install --force-reinstall --no-deps 'rich>=1'")
 
 
 def test_extras_are_read_from_the_markers():

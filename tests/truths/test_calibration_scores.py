@@ -20,7 +20,7 @@ from scidiff.analysis.calibration import (
     mlp,
     score_gap,
 )
-from scidiff.errors import ConfigError, ShapeError
+from scidiff.errors import ConfigError, DataError, ShapeError
 from scidiff.testing_targets.calibration import WRONG, LinearGaussian
 
 RIGHT = LinearGaussian()
@@ -199,3 +199,29 @@ def test_wrong_inputs_are_refused():
         c2st(np.zeros((9, 1)), np.zeros((9, 1)), seed=0, permutations=5)
     with pytest.raises(ShapeError, match="two equal shapes"):
         c2st(np.zeros((9, 1)), np.zeros((8, 1)), seed=0)
+
+
+def majority(x, label):
+    """Guess the label that most training rows have."""
+    return lambda rows: np.full(len(rows), label.mean() - 0.5)
+
+
+@pytest.mark.parametrize("paired", [False, True], ids=["unpaired", "paired"])
+def test_a_classifier_that_sees_nothing_rejects_no_more_often_than_it_may(paired):
+    """Chance at most 1/10 in at most a tenth of 200 trials: 20, and five errors of a binomial count more."""
+    rng = np.random.default_rng(0)
+    use = {"permutations": 9, "confidence": 0.9, "classifier": majority, "paired": paired}
+    chances = [c2st(*rng.standard_normal((2, 20, 1)), seed=seed, **use).chance for seed in range(200)]
+    assert sum(chance < 0.1 + 1e-9 for chance in chances) <= 20 + 5 * math.sqrt(200 * 0.1 * 0.9)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("scores", [conformal_entries, conformal_whole, conformal_map])
+def test_values_that_are_not_finite_are_refused(scores, value):
+    good, bad = np.ones((20, 2)), np.ones((20, 2))
+    bad[3, 1] = value
+    for row in range(3):
+        with pytest.raises(DataError, match="not finite"):
+            scores(*(bad if row == each else good for each in range(3)))
+    with pytest.raises(DataError, match="not finite"):
+        c2st(bad, good, seed=0)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from scidiff.denoise.denoiser import Denoiser
+from scidiff.denoise.enumerated import Enumerated
 from scidiff.process.base import Kind
 from scidiff.process.kernels import Kernel, marginal, mask, tree, uniform
 from scidiff.process.survival import Cosine, Linear, Power
@@ -176,3 +177,12 @@ def test_remdm_remasks_with_its_probability() -> None:
     assert abs(float(law[0, 1, 3]) - (s - eta * (1 - t)) / t) < 1e-15
     full = Psi(remdm_capped(Linear(), 1.0)).probs(chain.process, chain.oracle.posterior(x, times), x, times, nexts)
     assert bool((full >= 0).all()) and abs(float(full[0, 0, 3]) - 1.0) < 1e-15
+
+
+def test_information_gain_asks_about_no_class_of_probability_zero() -> None:
+    """A law on few sequences gives no posterior of the others: one site per step stays exact."""
+    chain = Chain(mask(3), 3)
+    law = torch.zeros_like(chain.law)
+    law[0, 1, 2], law[1, 2, 0], law[1, 1, 1] = 0.5, 0.3, 0.2
+    chain.law, chain.oracle = law, Enumerated(law, chain.kernel)
+    assert chain.tv(unmask(chain, InfoGain())) < EXACT

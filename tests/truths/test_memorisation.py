@@ -152,3 +152,15 @@ def test_three_regimes_of_normal_data(dim, count, peak):
 def test_one_training_point_is_always_the_posterior():
     x = Noise.range(0, 3).normal((2,), step=0, stream="x")
     assert np.array_equal(noise_regimes(x[:1], x[1:], [0.1, 1.0], seed=0).concentration, np.ones(2))
+
+
+def test_small_noise_far_from_the_origin_is_as_near_it():
+    """Coverage and concentration depend on differences alone.
+
+    At an offset of 1024 and a noise of 1e-6 differences lose 2e-7 of it, and squares of lengths all of it. Three
+    standard errors of a coverage of 0.954 of 400 queries are 0.03.
+    """
+    data = 1024 + torch.from_numpy(np.random.default_rng(0).standard_normal((400, 64)))
+    found = noise_regimes(data, data, [1e-6], seed=0)
+    assert abs(float(found.coverage[0]) - 0.954) < 0.03
+    assert float(found.concentration[0]) == 1.0

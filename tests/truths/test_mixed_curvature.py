@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from scidiff.analysis.embedding import embed
+from scidiff.analysis.embedding import _Fit, _Problem, embed
 from scidiff.analysis.geometries import compare_geometries, constant_curvature, plot_geometries
 from scidiff.analysis.spectral_starts import classical_scaling
 from scidiff.errors import ConfigError, DataError, ShapeError, UnknownNameError
@@ -217,3 +217,33 @@ def test_bad_targets(target, error):
 def test_bad_parameters(call):
     with pytest.raises((ConfigError, ShapeError)):
         call()
+
+
+def relocated(points: dict[str, torch.Tensor], distances: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Move points of flat factors one after the other, with every distance computed anew for every place."""
+    points, count = {name: each.clone() for name, each in points.items()}, len(distances)
+
+    def cost(p: int, name: str, q: int) -> float:
+        places = {**points, name: points[name].index_copy(0, torch.tensor([p]), points[name][q : q + 1])}
+        found = torch.cat([each for each in places.values()], 1)
+        gaps = (found[p] - found).norm(dim=1) / distances[p] - 1
+        return float(gaps[torch.arange(count) != p].square().sum())
+
+    for p in range(count):
+        for name in points:
+            costs = [cost(p, name, q) for q in range(count)]
+            q = min(range(count), key=costs.__getitem__)
+            if costs[q] < 0.99 * costs[p]:
+                points[name][p] = points[name][q]
+    return points
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_moves_are_judged_by_where_the_points_are_now(seed):
+    draw = np.random.default_rng(seed).standard_normal
+    target = torch.from_numpy(draw((8, 4)))
+    distances = (target[:, None] - target).norm(dim=-1)
+    points = {name: torch.from_numpy(draw((8, 2))) for name in "ab"}
+    found = _Problem.of(distances, product(Flat(2), Flat(2))).relocate(_Fit(points, {"a": 0.0, "b": 0.0})).points
+    wanted = relocated(points, distances)
+    assert all(torch.equal(found[name], wanted[name]) for name in points)

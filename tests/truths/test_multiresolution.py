@@ -10,7 +10,7 @@ import torch
 
 from scidiff.denoise import Denoiser
 from scidiff.errors import ConfigError, ShapeError
-from scidiff.process import CosineSchedule, Kind, VPSchedule
+from scidiff.process import CosineSchedule, Kind, LinearFlowSchedule, VPSchedule
 from scidiff.random import Noise
 from scidiff.sample import ddim, dpmpp_3m, log_snr_grid
 from scidiff.sample.continuous.bands import NestedNoise, coarsen, radial_spectrum, refine, wavenumber
@@ -153,3 +153,13 @@ def test_wrong_levels_are_refused():
     for levels, threshold in (([], 1.0), ([same, same], 1.0), ([same], -1.0)):
         with pytest.raises(ConfigError, match="from coarse to fine"):
             multiresolution(levels, SCHEDULE, GRID, ddim, FIELD.at, Noise.range(0, 1), threshold=threshold)
+
+
+@pytest.mark.parametrize("base", [LinearFlowSchedule(), VPSchedule()], ids=["no signal", "little signal"])
+def test_a_state_of_noise_alone_has_the_unit_of_the_noise(base):
+    """At ``t = 1`` the state is factor sigma eps, and the denoiser gets sigma eps; to round-off of the clocks."""
+    native, coarse = LinearFlowSchedule(), CoarseSchedule(base, 0.5)
+    seen = retimed(Denoiser(lambda x, t, c: x, Kind.MEAN), native, coarse)
+    x, time = torch.full((2, 3), 0.5, dtype=torch.float64), torch.ones(2, 1, dtype=torch.float64)
+    signal, noise = float(coarse.alpha(1.0)), float(coarse.sigma(1.0))
+    assert torch.allclose(torch.as_tensor(seen(x, time)), x / (signal + noise), rtol=1e-9, atol=0)

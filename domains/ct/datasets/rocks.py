@@ -85,8 +85,8 @@ def load_rock(
             shape = file["exchange/data"].shape if "exchange/data" in file else (0,)
         scan = read_exchange(source, row, pitch, None if shift is None else 0.5 * (shape[-1] - 1) - shift, gain)
         scan = replace(scan, facts={**scan.facts, **known})
-    facts = {**scan.facts, "data": "DM4CT rocks", "layout": PUBLISHED}
-    return replace(_cropped(scan, columns, source), facts=facts)
+    cut = _cropped(scan, columns, source)
+    return replace(cut, facts={**cut.facts, "data": "DM4CT rocks", "layout": PUBLISHED})
 
 
 def _from_folder(folder: Path, row: int, shift: float | None, pitch: float, sha256: str, gain: float | None) -> Scan:

@@ -83,10 +83,10 @@ def load_walnut(
     known = checked([table, *files], sha256, folder)
     degrees = numbers["AngleFirst"] + numbers["AngleInterval"] * np.array(views, dtype=np.float64)
     angles = to_radians(degrees, "degrees", f"{table}: AngleInterval", len(views))
-    y, weights = _lines(files, binning, free, gain)
+    y, weights, pixels = _lines(files, binning, free, gain)
     facts = {"data": folder.name, "views_in_file": int(numbers["NumberImages"]), "layout": PUBLISHED, **known}
     with in_file(table):
-        geometry = _geometry(told, numbers, table, angles, y.shape[1:], binning)
+        geometry = _geometry(told, numbers, table, angles, pixels, binning)
         facts |= {"binning": binning, "gain": gain}
         return Scan.from_projections(y, geometry, sd=torch.from_numpy(weights) ** -0.5, facts=facts)
 
@@ -108,13 +108,14 @@ def _geometry(
     numbers: dict[str, float],
     table: Path,
     angles: np.ndarray,
-    detector: tuple[int, ...],
+    pixels: tuple[int, ...],
     binning: int,
 ) -> Cone:
-    """Cone beam of the table, lengths in mm."""
+    """Cone beam of the table, lengths in mm; the axis is that of all pixels, of which binning may drop some."""
     length, pixel = _unit(told, "DistanceUnit", table), _unit(told, "PixelSizeUnit", table)
     return Cone(
-        torch.from_numpy(angles), detector[1], binning * numbers["PixelSize"] * pixel, rows=detector[0],
+        torch.from_numpy(angles), pixels[1] // binning, binning * numbers["PixelSize"] * pixel,
+        0.5 * pixels[1] / binning - 0.5, rows=pixels[0] // binning, row_centre=0.5 * pixels[0] / binning - 0.5,
         source_axis=numbers["DistanceSourceOrigin"] * length,
         source_detector=numbers["DistanceSourceDetector"] * length,
     )  # fmt: skip
@@ -158,8 +159,8 @@ def _unit(told: dict[str, str], name: str, table: Path) -> float:
     return _UNITS[unit]
 
 
-def _lines(files: list[Path], binning: int, free: int, gain: float) -> tuple[np.ndarray, np.ndarray]:
-    """Line integrals and weights of all views."""
+def _lines(files: list[Path], binning: int, free: int, gain: float) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+    """Line integrals and weights of all views, and the shape of an image before binning."""
     shape = image(files[0]).shape
     rows, columns = shape[0] // binning, shape[1] // binning
     if min(rows, columns) < 1 or not 1 <= free <= min(shape):
@@ -176,4 +177,4 @@ def _lines(files: list[Path], binning: int, free: int, gain: float) -> tuple[np.
             )
         y[k] = np.log(bright / counts)
         weights[k] = counts / gain
-    return y, weights
+    return y, weights, shape

@@ -4,6 +4,7 @@ A matrix is kept as ``KEY.npz``. The key is a hash of all rays, the grid, the ty
 projector, so that a change of any of them asks for another file. The archive is one of `scipy.sparse.save_npz`
 (arrays, no pickle; `scipy.sparse.load_npz` reads it) with one text more: key, shape, and the hashes of the three
 arrays. What does not agree with this text is not used: it is removed, told with `MatrixFileWarning`, and built again.
+A folder that may be read but not written is used as it is.
 
 Nothing is kept unless a folder is named: by the argument ``folder`` of `system_matrix`, or by the environment variable
 ``SCIDIFF_CT_MATRICES``. The folder holds at most `limit` bytes (``SCIDIFF_CT_MATRICES_BYTES``, 4 GiB by default); the
@@ -12,6 +13,7 @@ files that were used longest ago go first.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -119,14 +121,17 @@ class MatrixFolder:
             The matrix, equal to the built one bit by bit.
         """
         path = self.path / f"{key}.npz"
-        if path.exists():
+        if os.path.exists(path):
             try:
                 matrix = _read(path, key)
-                os.utime(path)
-                return matrix
             except _BROKEN as error:
-                path.unlink(missing_ok=True)
-                _warn(f"{path} cannot be used ({error}); it was removed and the matrix built again")
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+                _warn(f"{path} cannot be used ({error}); the matrix is built again and replaces it")
+            else:
+                with contextlib.suppress(OSError):
+                    os.utime(path)
+                return matrix
         matrix = build()
         try:
             self._keep(path, key, matrix)

@@ -109,10 +109,6 @@ class Recipe:
         )
 
 
-class _NoMoreProgress(Exception):
-    """Validation has not improved for too long."""
-
-
 def prior_task(
     volumes: Mapping[str, Volume], recipe: Recipe, folder: Path | None = None, remark: str = ""
 ) -> PriorTask:
@@ -223,12 +219,14 @@ def fit_prior(
     volumes, remark = _volumes(source, recipe.voxel)
     task, config = prior_task(volumes, recipe, folder, remark), recipe.config(threads)
     patient = _Patience(recipe.patience)
-    facts: dict[str, Any] = {"config": config.record(), "command": [Path(sys.argv[0]).name, *sys.argv[1:]]}
-    try:
-        result = run(task, config, folder, devices=devices, max_seconds=max_seconds, progress=progress, on_log=patient)
-        facts |= {"step": result.step, "stopped": result.reason, "seconds": round(result.seconds)}
-    except _NoMoreProgress:
-        facts |= {"step": patient.step, "stopped": "no more progress"}
+    result = run(task, config, folder, devices=devices, max_seconds=max_seconds, progress=progress, on_log=patient)
+    facts = {
+        "config": config.record(),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "step": result.step,
+        "stopped": result.reason,
+        "seconds": round(result.seconds),
+    }
     return _write(task, folder, facts)
 
 
@@ -241,20 +239,19 @@ def _volumes(source: Mapping[str, Volume] | str | Path, voxel: float | None) -> 
 
 
 class _Patience:
-    """Counts validations since the best one."""
+    """Counts validations since the best one, and asks to stop after enough of them."""
 
     def __init__(self, patience: int) -> None:
-        self.patience, self.best, self.since, self.step = patience, float("inf"), 0, 0
+        self.patience, self.best, self.since = patience, float("inf"), 0
 
-    def __call__(self, step: int, record: dict[str, Any]) -> None:
+    def __call__(self, step: int, record: dict[str, Any]) -> str | None:
         metrics = record.get("validation")
         if metrics is None:
-            return
-        self.step, error = step, metrics["error"]
+            return None
+        error = metrics["error"]
         self.since = 0 if error is not None and error < self.best else self.since + 1
         self.best = self.best if error is None else min(self.best, error)
-        if self.since >= self.patience:
-            raise _NoMoreProgress
+        return "no more progress" if self.since >= self.patience else None
 
 
 def _write(task: PriorTask, folder: Path, training: dict[str, Any]) -> Path:

@@ -7,10 +7,13 @@ radians make many turns in steps that are round numbers: 0, 0.5, 1, ..., which n
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from scidiff.errors import DataError
+
+from .places import numbers
 
 __all__ = ["to_radians"]
 
@@ -18,7 +21,7 @@ _MANY = 20
 _TURNS = 4
 
 
-def to_radians(values: np.ndarray, unit: str, place: str, views: int | None = None) -> np.ndarray:
+def to_radians(values: Any, unit: str, place: str, views: int | None = None) -> np.ndarray:
     """Check the angles of a file and give them in radians.
 
     Parameters
@@ -40,9 +43,10 @@ def to_radians(values: np.ndarray, unit: str, place: str, views: int | None = No
     Raises
     ------
     DataError
-        If there is not one finite angle for each view, or the unit is unknown or not the one that is stated.
+        If they are no numbers, there is not one finite angle for each view, or the unit is unknown or not the one that
+        is stated.
     """
-    angles = np.asarray(values, dtype=np.float64).reshape(-1)
+    angles = numbers(values, place).reshape(-1)
     if views is not None and len(angles) != views:
         raise DataError(
             f"{place}: {len(angles)} angles for {views} projections; expected one angle for each: was the scan stopped "

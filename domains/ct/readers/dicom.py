@@ -2,11 +2,14 @@
 
 Slices are sorted by their position along the normal of the image plane, never by file name; the slice distance comes
 from the positions. ``HU = RescaleSlope * stored + RescaleIntercept``. What cannot be stacked without a lie is refused:
-several series, slices that are missing or come twice, a tilted gantry.
+several series, slices that are missing or come twice, a tilted gantry, and an image that is no CT or does not state
+its scale. Where the volume lies is kept among the facts, see `orientation`.
 """
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from scidiff.errors import DataError
 
 from ..grid import Grid
 from ..volume import HU, Volume
+from .orientation import located, patient_map
 from .packages import optional
 from .places import in_file
 
@@ -26,10 +30,13 @@ __all__ = ["read_dicom", "stack"]
 _FIELDS = {
     "Rows": 1, "Columns": 1, "PixelSpacing": 2, "ImageOrientationPatient": 6, "ImagePositionPatient": 3,
     "ConvolutionKernel": 0, "RescaleSlope": 1, "RescaleIntercept": 1,
+    "PixelPaddingValue": 1, "Modality": 0,
 }  # fmt: skip
-_OWN = ("ImagePositionPatient", "RescaleSlope", "RescaleIntercept")
-_OPTIONAL = ("ConvolutionKernel", "RescaleSlope", "RescaleIntercept")
-_BROKEN = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RuntimeError)
+_OWN = ("ImagePositionPatient", "RescaleSlope", "RescaleIntercept", "PixelPaddingValue")
+_OPTIONAL = ("ConvolutionKernel", "PixelPaddingValue", "Modality")
+_BROKEN = (
+    OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, zlib.error, struct.error,
+)  # fmt: skip
 _AIR = -1000.0
 _TILT = 0.01
 
@@ -111,15 +118,18 @@ def stack(slices: Sequence[Any], facts: dict[str, Any] | None = None) -> Volume:
         for dataset in slices:
             value, other = _field(dataset, name), _field(first, name)
             if value is None and name not in _OPTIONAL:
-                raise DataError(f"{_name(dataset)} has no {name}; expected a CT image")
+                raise DataError(f"{_name(dataset)} has no {name}, or an empty one; expected a CT image that states it")
             if name not in _OWN and not _same(value, other):
                 raise DataError(f"{_name(dataset)} has {name} {value}, {_name(first)} {other}; these are two series")
+    if getattr(first, "Modality", None) not in (None, "", "CT"):
+        raise DataError(f"{_name(first)} has Modality {first.Modality}; expected CT: only its values are HU")
     orientation = np.array([float(v) for v in first.ImageOrientationPatient]).reshape(2, 3)
     normal = np.cross(*orientation)
     positions = np.array([[float(v) for v in dataset.ImagePositionPatient] for dataset in slices])
     order = np.argsort(positions @ normal, kind="stable")
     alone = getattr(first, "SpacingBetweenSlices", None)
-    distance, tilt = _distance(positions[order], normal, [_name(slices[i]) for i in order], alone)
+    places = positions[order]
+    distance, tilt = _distance(places, normal, [_name(slices[i]) for i in order], alone)
     if tilt > _TILT:
         raise DataError(f"slices shift by {tilt:.3f} mm per mm: the gantry was tilted; resample the series first")
     values, padding = [], 0
@@ -129,9 +139,11 @@ def stack(slices: Sequence[Any], facts: dict[str, Any] | None = None) -> Volume:
         padding += padded
     rows, columns = (float(v) for v in first.PixelSpacing)
     volume = torch.from_numpy(np.stack(values))
+    step = (places[-1] - places[0]) / (len(places) - 1) if len(places) > 1 else distance * normal
+    where = patient_map(columns * orientation[0], rows * orientation[1], step, places[0])
     known = {"series": str(getattr(first, "SeriesInstanceUID", "")), "padding": padding, **(facts or {})}
     told = {"kvp": "KVP", "kernel": "ConvolutionKernel", "slice_thickness": "SliceThickness"}
-    known |= {key: str(getattr(first, name, "")) for key, name in told.items()}
+    known |= {key: str(getattr(first, name, "")) for key, name in told.items()} | located(where, volume.shape)
     return Volume(volume, Grid(tuple(volume.shape), (distance, rows, columns)), HU, known)
 
 
@@ -207,11 +219,11 @@ def _hounsfield(dataset: Any) -> tuple[np.ndarray, int]:
             f"{_name(dataset)}: pixels cannot be decoded ({error}); the file is cut short, or its syntax "
             f"'{getattr(syntax, 'name', syntax)}' needs a decoder (pip install pylibjpeg pylibjpeg-openjpeg)"
         ) from error
-    hu = stored.astype(np.float32) * float(getattr(dataset, "RescaleSlope", 1.0))
-    hu += float(getattr(dataset, "RescaleIntercept", 0.0))
+    hu = stored.astype(np.float32) * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
     padding = getattr(dataset, "PixelPaddingValue", None)
     if padding is None:
         return hu, 0
-    mask = stored == int(padding)
+    # some writers state the bits of a negative value as an unsigned one
+    mask = stored == np.array(int(padding)).astype(stored.dtype)
     hu[mask] = _AIR
     return hu, int(mask.sum())

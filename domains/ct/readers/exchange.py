@@ -23,7 +23,7 @@ from ..scan import Scan
 from .angles import to_radians
 from .axis import axis_of
 from .hdf5 import opened, text
-from .places import in_file
+from .places import in_file, numbers
 
 __all__ = ["parallel_scan", "read_exchange"]
 
@@ -122,6 +122,7 @@ def _fields(file: Any, row: int, path: str) -> tuple[np.ndarray, np.ndarray, np.
         if len(other) != 3 or other[1:] != shape[1:] or not other[0]:
             raise DataError(f"{path}: /exchange/{name} has shape {other}; expected frames of {shape[1:]}, as in data")
     unit = text(group["theta"].attrs.get("units", "degrees"))
-    angles = to_radians(np.asarray(group["theta"]), unit, f"{path}: /exchange/theta", shape[0])
-    frames = [np.asarray(group[name][:, row], dtype=np.float64) for name in ("data", "data_white", "data_dark")]
+    angles = to_radians(group["theta"], unit, f"{path}: /exchange/theta", shape[0])
+    stacks = ("data", "data_white", "data_dark")
+    frames = [numbers(group[name][:, row], f"{path}: /exchange/{name}") for name in stacks]
     return frames[0], frames[1], frames[2], angles

@@ -56,11 +56,11 @@ def whole_folder(path: str | Path, ours: Callable[[Path], bool], what: str) -> I
             final.rename(old)
         part.rename(final)
     except OSError as error:
-        if old.exists():
-            old.rename(final)
         if error.errno in _FULL:
             raise full_disk(final, error) from error
         raise
     finally:
+        if old.exists() and not final.exists():
+            old.rename(final)
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

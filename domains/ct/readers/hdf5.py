@@ -12,6 +12,7 @@ import numpy as np
 from scidiff.errors import DataError, ScidiffError
 
 from .packages import optional
+from .places import numbers
 
 __all__ = ["datasets", "length", "opened", "text"]
 
@@ -41,13 +42,13 @@ def opened(path: str | Path, what: str = "an HDF5 file") -> Iterator[Any]:
     MissingPackageError
         If h5py is not installed.
     DataError
-        If the file is missing, is no HDF5, or is cut short.
+        If the file is missing, is no HDF5, is cut short, or holds something else than was read.
     """
     h5py = optional("h5py", "h5py", "reading HDF5")
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, RuntimeError, KeyError, TypeError, MemoryError, UnicodeDecodeError) as error:
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, MemoryError) as error:
         if isinstance(error, ScidiffError):
             raise
         raise DataError(
@@ -75,9 +76,9 @@ def length(dataset: Any, place: str) -> float:
     Raises
     ------
     DataError
-        If the unit is missing or unknown, or the length is not positive.
+        If the unit is missing or unknown, or the length is no positive number.
     """
-    values = np.asarray(dataset, dtype=np.float64).reshape(-1)
+    values = numbers(dataset, place).reshape(-1)
     unit = text(dataset.attrs.get("units", "")).strip().lower()
     factor = _MM.get(_LONG.get(unit.rstrip("s"), unit))
     if factor is None:

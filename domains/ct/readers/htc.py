@@ -36,7 +36,7 @@ from ..geometry import Fan
 from ..scan import Scan
 from .angles import to_radians
 from .mat import pick, read_mat
-from .places import in_file
+from .places import in_file, numbers
 
 __all__ = ["estimate_i0", "read_htc"]
 
@@ -70,23 +70,23 @@ def read_htc(path: str | Path, i0: float | None = None, centre: float | None = N
     """
     name, data = _struct(read_mat(path), str(path))
     parameters = pick(data, "parameters")
-    y = np.asarray(pick(data, "sinogram"), dtype=np.float64)
+    y = numbers(pick(data, "sinogram"), f"{path}: {name}.sinogram")
     place = f"{path}: {name}.parameters"
-    numbers = {field: _number(parameters, field, place) for field in _NUMBERS}
-    if y.ndim != 2 or y.shape[1] != numbers["numDetectorsPost"]:
+    known = {field: _number(parameters, field, place) for field in _NUMBERS}
+    if y.ndim != 2 or y.shape[1] != known["numDetectorsPost"]:
         raise DataError(
-            f"{path}: {name}.sinogram has shape {y.shape}; expected views x {numbers['numDetectorsPost']:g} columns, "
+            f"{path}: {name}.sinogram has shape {y.shape}; expected views x {known['numDetectorsPost']:g} columns, "
             "as numDetectorsPost states"
         )
-    angles = to_radians(np.asarray(pick(parameters, "angles")), "degrees", f"{place}.angles", len(y))
+    angles = to_radians(pick(parameters, "angles"), "degrees", f"{place}.angles", len(y))
     scale = _scale(parameters, place)
-    _agree(parameters, numbers, place)
+    _agree(parameters, known, place)
     values, found = torch.from_numpy(np.ascontiguousarray(y)), i0 is None
     with in_file(path, projections=f"{name}.sinogram"):
         geometry = Fan(
-            torch.from_numpy(angles), y.shape[1], numbers["pixelSizePost"] * scale, centre,
-            source_axis=numbers["distanceSourceOrigin"] * scale,
-            source_detector=numbers["distanceSourceDetector"] * scale,
+            torch.from_numpy(angles), y.shape[1], known["pixelSizePost"] * scale, centre,
+            source_axis=known["distanceSourceOrigin"] * scale,
+            source_detector=known["distanceSourceDetector"] * scale,
         )  # fmt: skip
         check_projections(values, geometry)
         level = estimate_i0(values) if i0 is None else i0
@@ -145,19 +145,16 @@ def _told(value: Mapping[str, Any]) -> str:
 
 def _number(parameters: Mapping[str, Any], field: str, place: str) -> float:
     """One positive number."""
-    values = np.asarray(pick(parameters, field))
-    if (
-        values.size != 1
-        or values.dtype.kind not in "iuf"
-        or not (np.isfinite(values).all() and float(values.flat[0]) > 0)
-    ):
+    values = numbers(pick(parameters, field), f"{place}.{field}")
+    if values.size != 1 or not (np.isfinite(values).all() and float(values.flat[0]) > 0):
         raise DataError(f"{place}.{field} is {values.tolist()}; expected one positive number")
     return float(values.flat[0])
 
 
 def _scale(parameters: Mapping[str, Any], place: str) -> float:
     """Millimetres in one unit of length; the toolbox writes mm."""
-    unit = str(pick(parameters, "distanceUnit") or "mm").strip().lower()
+    found = pick(parameters, "distanceUnit")
+    unit = ("" if found is None or np.size(found) == 0 else str(found).strip().lower()) or "mm"
     if unit not in _UNITS:
         raise DataError(f"{place}.distanceUnit is '{unit}'; expected one of {', '.join(_UNITS)}")
     return _UNITS[unit]

@@ -24,7 +24,7 @@ from ..scan import Scan
 from .angles import to_radians
 from .exchange import parallel_scan
 from .hdf5 import datasets, length, opened, text
-from .places import in_file
+from .places import in_file, numbers
 
 __all__ = ["read_nexus"]
 
@@ -161,7 +161,8 @@ def _fields(group: Any, place: str) -> dict[str, tuple[str, Any]]:
 def _keys(fields: dict[str, tuple[str, Any]], place: str) -> np.ndarray:
     """What each frame is; alignment counts as unused."""
     name, item = fields["image_key"]
-    key, frames = np.asarray(item).reshape(-1).astype(np.int64), fields["data"][1].shape[0]
+    key = numbers(item, f"{place}: {name}").reshape(-1).astype(np.int64)
+    frames = fields["data"][1].shape[0]
     if len(key) != frames:
         raise DataError(f"{place}: {name} has {len(key)} values for {frames} frames of {fields['data'][0]}")
     if "image_key_control" in fields:
@@ -180,7 +181,7 @@ def _keys(fields: dict[str, tuple[str, Any]], place: str) -> np.ndarray:
 def _angles(fields: dict[str, tuple[str, Any]], key: np.ndarray, place: str) -> np.ndarray:
     """Radians of the projections; some files state an angle for each frame, some for each projection."""
     name, item = fields["rotation_angle"]
-    values, shown = np.asarray(item, dtype=np.float64).reshape(-1), key == _PROJECTION
+    values, shown = np.asarray(item).reshape(-1), key == _PROJECTION
     if len(values) == len(key):
         values = values[shown]
     unit = text(item.attrs.get("units", "degrees"))

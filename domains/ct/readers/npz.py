@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from scidiff.errors import ConfigError, DataError
+from scidiff.errors import DataError
 from scidiff.io.files import atomic_write
 from scidiff.io.provenance import provenance
 
+from ..checks import Finding, ScanWarning
 from ..geometry import Cone, Fan, Geometry, Parallel
 from ..grid import Grid
 from ..scan import Scan
@@ -29,11 +32,12 @@ _BROKEN = (
     OSError, ValueError, TypeError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error, struct.error,
 )  # fmt: skip
 _KINDS: dict[str, type[Parallel] | type[Fan] | type[Cone]] = {"parallel": Parallel, "fan": Fan, "cone": Cone}
+_WHOLE = ("columns", "rows")
 _FIELDS = ("columns", "pitch", "centre", "source_axis", "source_detector", "rows", "row_pitch", "row_centre")
 
 
 def write_scan(path: str | Path, scan: Scan) -> None:
-    """Write projections, weights and geometry.
+    """Write projections, weights, geometry and findings.
 
     Parameters
     ----------
@@ -51,7 +55,9 @@ def write_scan(path: str | Path, scan: Scan) -> None:
     if kind is None:
         raise DataError(f"a scan with {type(scan.geometry).__name__} cannot be written; expected one of {list(_KINDS)}")
     numbers = {name: getattr(scan.geometry, name) for name in _FIELDS if hasattr(scan.geometry, name)}
-    about = provenance(kind=kind, geometry=numbers, facts=dict(scan.facts))
+    about = provenance(
+        kind=kind, geometry=numbers, facts=dict(scan.facts), findings=[astuple(f) for f in scan.findings]
+    )
     _write(
         path,
         about,
@@ -72,7 +78,7 @@ def read_npz(path: str | Path) -> Scan:
     Returns
     -------
     Scan
-        With the findings of the checks, which are made again.
+        With the findings of the checks, which are made again, and those of the counts, which are no longer at hand.
 
     Raises
     ------
@@ -80,12 +86,9 @@ def read_npz(path: str | Path) -> Scan:
         If the file or a field is missing, or the fields contradict each other.
     """
     arrays, about = _read(path, ("projections", "weights", "angles"))
-    if about.get("kind") not in _KINDS:
-        raise DataError(f"{path}: geometry is '{about.get('kind')}'; expected one of {list(_KINDS)}")
-    try:
-        geometry: Geometry = _KINDS[about["kind"]](torch.from_numpy(arrays["angles"]), **about["geometry"])
-    except (TypeError, KeyError, ConfigError) as error:
-        raise DataError(f"{path}: the geometry cannot be used: {error}") from error
+    geometry, known = _geometry(path, about, arrays["angles"]), about.get("facts", {})
+    if not isinstance(known, dict):
+        raise DataError(f"{path}: facts are {known!r}; expected a JSON object")
     weights = torch.from_numpy(arrays["weights"]).double()
     if weights.shape != arrays["projections"].shape or not bool((weights >= 0).all() and weights.isfinite().all()):
         raise DataError(
@@ -93,10 +96,42 @@ def read_npz(path: str | Path) -> Scan:
         )
     used = weights > 0
     sd = torch.where(used, weights, 1.0).rsqrt()
-    facts = {**about.get("facts", {}), "file": Path(path).name}
+    facts, told = {**known, "file": Path(path).name}, _findings(path, about)
     with in_file(path):
         scan = Scan.from_projections(arrays["projections"], geometry, sd=sd, facts=facts)
-    return Scan(scan.projections, torch.where(used, weights, 0.0), geometry, scan.findings, scan.facts)
+    again = {finding.code for finding in scan.findings}
+    kept = tuple(finding for finding in told if finding.code not in again)
+    for finding in kept:
+        warnings.warn(f"{finding.code}: {finding.message}", ScanWarning, stacklevel=2)
+    return Scan(scan.projections, torch.where(used, weights, 0.0), geometry, (*kept, *scan.findings), scan.facts)
+
+
+def _geometry(path: str | Path, about: Mapping[str, Any], angles: np.ndarray) -> Geometry:
+    """The geometry that the text of an archive states."""
+    kind, stated = about.get("kind"), about.get("geometry")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise DataError(f"{path}: geometry is '{kind}'; expected one of {list(_KINDS)}")
+    if not isinstance(stated, dict):
+        raise DataError(
+            f"{path}: the geometry cannot be used: it is {stated!r}; expected a JSON object with columns and pitch"
+        )
+    for name in _WHOLE:
+        if name in stated and type(stated[name]) is not int:
+            raise DataError(f"{path}: geometry has {name} {stated[name]!r}; expected a whole number, without a point")
+    try:
+        return _KINDS[kind](torch.from_numpy(angles), **stated)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path}: the geometry cannot be used: {error}") from error
+
+
+def _findings(path: str | Path, about: Mapping[str, Any]) -> list[Finding]:
+    """What the checks remarked when the scan was made."""
+    told = about.get("findings", [])
+    if not isinstance(told, list) or not all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair) for pair in told
+    ):
+        raise DataError(f"{path}: findings are {told!r}; expected a list of pairs of a code and a message")
+    return [Finding(code, message) for code, message in told]
 
 
 def write_volume(path: str | Path, volume: Volume, facts: Mapping[str, Any] | None = None) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from scidiff.errors import ConfigError, DataError
 
-__all__ = ["in_file"]
+__all__ = ["in_file", "numbers"]
 
 
 @contextlib.contextmanager
@@ -35,3 +38,27 @@ def in_file(path: str | Path, **fields: str) -> Iterator[None]:
             raise
         told = ", ".join(f"{word} are {name}" for word, name in fields.items() if word in message)
         raise DataError(f"{path}: {message}" + (f" ({told})" if told else "")) from error
+
+
+def numbers(values: Any, place: str) -> np.ndarray:
+    """Values of a field as float64.
+
+    Parameters
+    ----------
+    values
+        An array, a dataset, or what a file holds instead.
+    place
+        File and field, for the message.
+
+    Raises
+    ------
+    DataError
+        If they are no numbers.
+    """
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"values of the type {array.dtype}")
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{place} holds no numbers ({error}); expected numbers alone") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import math
 import re
 import struct
 import zlib
@@ -76,7 +77,8 @@ def read_tiff(path: str | Path, voxel: float, unit: str = PER_MM, slope: float =
 def grey_pages(path: str | Path) -> np.ndarray:
     """Stored numbers of one file, ``(rows, columns)`` or ``(pages, rows, columns)``.
 
-    tifffile reads what is left of a file that was cut short and notes the rest in its log; here that is an error.
+    tifffile reads what is left of a file that was cut short and notes the rest in its log; here that is an error. Of
+    pages that were written one by one it reads the first alone; here all are stacked.
 
     Parameters
     ----------
@@ -88,7 +90,7 @@ def grey_pages(path: str | Path) -> np.ndarray:
     MissingPackageError
         If tifffile is not installed.
     DataError
-        If the file is damaged, cut short, no TIFF, or has colours.
+        If the file is damaged, cut short, no TIFF, has colours, or pages that differ in shape.
     """
     tifffile = optional("tifffile", "tifffile", "reading TIFF")
     complaints = _Complaints()
@@ -97,7 +99,9 @@ def grey_pages(path: str | Path) -> np.ndarray:
     try:
         with tifffile.TiffFile(path) as file:
             samples = file.pages[0].samplesperpixel
-            values = np.asarray(file.asarray())
+            values = np.asarray(file.asarray()) if len(file.series) == 1 else _pages(file, str(path))
+    except DataError:
+        raise
     except (*_BROKEN, tifffile.TiffFileError) as error:
         raise DataError(f"cannot read {path}: {error}; the file is damaged, cut short or no TIFF") from error
     finally:
@@ -107,6 +111,23 @@ def grey_pages(path: str | Path) -> np.ndarray:
     if samples != 1:
         raise DataError(f"{path} has {samples} samples for each pixel; expected grey images: choose one channel")
     return values
+
+
+def _pages(file: Any, path: str) -> np.ndarray:
+    """All pages of a file whose pages were not written as one array, without its previews."""
+    pages = [page for page in file.pages if not page.is_reduced]
+    shapes = sorted({page.shape for page in pages})
+    if len(shapes) != 1 or len(shapes[0]) != 2:
+        raise DataError(
+            f"{path} has pages of the shapes {', '.join(map(str, shapes))}; expected grey images alike: write the "
+            "slices to one file, and other images to another"
+        )
+    frames = sum(math.prod(series.shape[:-2]) for series in file.series if not series.keyframe.is_reduced)
+    if frames != len(pages):
+        raise DataError(
+            f"{path} has {len(pages)} pages for {frames} images; expected a page for each: write them as one array"
+        )
+    return np.stack([page.asarray() for page in pages])
 
 
 class _Complaints(logging.Handler):

@@ -5,9 +5,9 @@ pack of beads of fifteen attenuations; *real*, a measured tooth from a third of 
 views. All methods know the noise level and get nothing tuned. SIRT and FBP are also shown as published, on the signed
 image, FBP clamped to its range. PSNR has the range of the image.
 
-Images have 128^2 pixels, and one setting comes at 256^2; posterior methods make two samples, with 20 levels (DPS 40),
-and all of them only in the corrected geometry. So the five medical settings take about two minutes on one core, the
-rest one more.
+Images have 128^2 pixels; one setting comes at 256^2 as well, which its rows say. Posterior methods make two samples,
+with 20 levels (DPS 40), and all of them only in the corrected geometry. So the five medical settings take about two
+minutes on one core, the rest one more.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from .tooth import tooth_scan
 
 __all__ = ["dm4ct_rows"]
 
-_SLICE, _PIXEL, _TOOTH, _SIRT = 10, 3.0, 96, 100
+_SIZE, _SLICE, _PIXEL, _TOOTH, _SIRT = 128, 10, 3.0, 96, 100
 _FEW, _MANY = ("posterior",), ("posterior", "dds", "dps")
 
 
@@ -80,10 +80,10 @@ def dm4ct_rows(fast: bool, seed: int, prior: str = "ct") -> Iterator[Row]:
     except UnknownNameError:
         return
     if fast:
-        yield from _object_rows(_medical(law, 128), SETTINGS[:1], seed, _FEW, slow=False)
+        yield from _object_rows(_medical(law, _SIZE), SETTINGS[:1], seed, _FEW, slow=False)
         return
-    yield from _object_rows(_medical(law, 128), SETTINGS, seed, _MANY)
-    yield from _object_rows(_industrial(law, 128, seed), SETTINGS[1:2], seed, _MANY)
+    yield from _object_rows(_medical(law, _SIZE), SETTINGS, seed, _MANY)
+    yield from _object_rows(_industrial(law, _SIZE, seed), SETTINGS[1:2], seed, _MANY)
     yield from _object_rows(_medical(law, 256), SETTINGS[:1], seed, _FEW, slow=False)
     yield from _real_rows(law, seed)
 
@@ -122,9 +122,10 @@ def _industrial(law: Prior, size: int, seed: int) -> _Object:
 def _object_rows(
     what: _Object, settings: tuple[Setting, ...], seed: int, methods: tuple[str, ...], slow: bool = True
 ) -> Iterator[Row]:
-    """All settings of an object; without `slow` TV is left out."""
+    """All settings of an object; without `slow` TV is left out. What was published is quoted at the usual size."""
+    size = what.grid.shape[0]
     for setting in settings:
-        where = f"DM4CT {what.name} {setting.name}"
+        where = f"DM4CT {what.name} {setting.name}{'' if size == _SIZE else f', {size}^2'}"
         first = published(what.mu, what.grid, setting, seed)
         yield from _remarks(where, first)
         for name, values in _as_published(what, first).items():
@@ -135,7 +136,8 @@ def _object_rows(
                 scan = replace(scan, projections=remove_rings(scan.projections))
             some = methods if geometry == "corrected" else _FEW
             yield from _informed(f"{where}, {geometry} geometry", what, setting, scan, seed, some, slow)
-        yield from quoted_rows(f"{what.name.split()[0]} {setting.name}")
+        if size == _SIZE:
+            yield from quoted_rows(f"{what.name.split()[0]} {setting.name}")
 
 
 def _remarks(where: str, experiment: Experiment) -> Iterator[Row]:

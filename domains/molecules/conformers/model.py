@@ -24,13 +24,14 @@ from torch import Tensor
 
 from scidiff.denoise.denoiser import Denoiser
 from scidiff.errors import CheckpointError, ConfigError, UnknownNameError
-from scidiff.io.checkpoint import load_into, load_model
+from scidiff.io.checkpoint import load_into, load_model, place
 from scidiff.process.base import Kind
 from scidiff.random import Noise
 from scidiff.sample import RunState, TableRule, dpmpp_2m_sde, run
 from scidiff.sample.continuous.table import Table
 from scidiff.sample.samples import Samples, Status
 from scidiff.spaces import Centred
+from scidiff.train.batches import to_device
 
 from ..bundles import bundled_models
 from .graph import LARGEST, Graphs, read
@@ -57,13 +58,15 @@ def solver(steps: int) -> Table:
     return dpmpp_2m_sde(schedule, torch.cat([ends[0], schedule.t(torch.from_numpy(inner)), ends[1]]))
 
 
-def load(model: str | Path = "conformers") -> ConformerModel:
+def load(model: str | Path = "conformers", *, device: str = "cpu") -> ConformerModel:
     """Load a bundled model by name, or a model file by path.
 
     Parameters
     ----------
     model
         Name or path.
+    device
+        Where the network runs; everything else runs on the CPU.
 
     Raises
     ------
@@ -71,6 +74,8 @@ def load(model: str | Path = "conformers") -> ConformerModel:
         If there is neither.
     CheckpointError, IntegrityError
         If the file is damaged or holds another kind of model.
+    ConfigError
+        If the device cannot be used.
     """
     known = bundled()
     path = known.get(str(model), Path(model))
@@ -82,6 +87,7 @@ def load(model: str | Path = "conformers") -> ConformerModel:
         raise CheckpointError(f"{path} is a model of '{task.get('domain')}'; expected one of molecules/conformers")
     network = ConformerNetwork(ConformerConfig.from_json(task["network"]))
     load_into(network, tensors, card)
+    place(network, device)
     return ConformerModel(path.stem, network.eval(), float(task["scale"]), card)
 
 
@@ -132,11 +138,12 @@ class ConformerModel:
     card: Mapping[str, Any] = field(default_factory=dict)
 
     def denoiser(self) -> Denoiser:
-        """The network as a denoiser of clouds; its condition is a `Condition`."""
+        """The network as a denoiser of clouds; its condition is a `Condition`, and its device that of the weights."""
+        weight = next(self.network.parameters())
 
         def function(x: Tensor, t: Tensor, condition: Condition) -> Tensor:
-            seen = x.to(next(self.network.parameters()).dtype)
-            return self.network(seen, noise_level(t[:, 0, 0]), condition).to(x.dtype)
+            level = noise_level(t[:, 0, 0]).to(weight.device)
+            return self.network(x.to(weight), level, to_device(condition, weight.device)).to(x)
 
         return Denoiser(function, Kind.V)
 

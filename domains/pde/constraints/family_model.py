@@ -197,22 +197,24 @@ class FamilyModel:
         end = chosen.draw(self.flow.denoiser, self.flow.process, constraint, **options)
         if progress is not None:
             progress(count)
-        facts = {
-            "model": self.name,
-            "model_sha256": self.card.get("sha256"),
-            "method": type(chosen).__name__,
-            "label": chosen.label,
-            "citation": chosen.citation,
-            "told": told,
-            "steps": steps,
-            "seconds": round(time.perf_counter() - begun, 4),
-        }
+        seconds = round(time.perf_counter() - begun, 4)
+        facts = {**self._facts(chosen), "told": told, "steps": steps, "seconds": seconds}
         records = {
             "constraint": constraint.violation(end.x).numpy(),
             "initial": self.case.family.initial(values).violation(end.x).numpy(),
         }
         status = _status(end.x, records["constraint"])
         return FamilySamples(list(end.x[:, 0].numpy()), status, noise.samples, seed, end.calls.numpy(), records, facts)
+
+    def _facts(self, method: Method) -> dict[str, Any]:
+        """Provenance of samples."""
+        return {
+            "model": self.name,
+            "model_sha256": self.card.get("sha256"),
+            "method": type(method).__name__,
+            "label": method.label,
+            "citation": method.citation,
+        }
 
 
 def _status(fields: Tensor, violation: np.ndarray) -> list[Status]:

@@ -87,7 +87,7 @@ def train_family(
     steps, batch_size, learning_rate, seed, threads
         See `scidiff.train.TrainConfig`; the steps are those of the case by default.
     precision
-        Taken as float32: these networks are small.
+        See `scidiff.train.TrainConfig`; float32 by default, since these networks are small.
     devices, max_seconds, progress
         See `scidiff.train.train`.
 
@@ -105,7 +105,7 @@ def train_family(
         learning_rate=learning_rate,
         warmup=min(100, steps // 10),
         ema=0.998,
-        precision=Precision.FLOAT32,
+        precision=precision,
         seed=seed,
         checkpoint_every=1000,
         validate_every=2000,

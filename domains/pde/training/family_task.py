@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from scidiff.process.base import Kind
 from scidiff.random import SharedNoise
+from scidiff.train.card import sha256_of
 from scidiff.train.denoising import DenoisingTask
 
 from ..constraints.functional import ModeNet, coefficient_process, noise_levels
@@ -60,7 +61,7 @@ class FamilyTask(DenoisingTask):
 
     def card(self) -> dict[str, Any]:
         """What the run is."""
-        return {**super().card(), **self.facts}
+        return {**super().card(), "given_sha256": sha256_of(self.given), **self.facts}
 
 
 def family_task(

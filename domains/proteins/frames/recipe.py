@@ -63,7 +63,7 @@ def train(
     config: FrameConfig | None = None,
     law: RotationLaw | None = None,
     seed: int = 0,
-    precision: Precision = Precision.FLOAT32,
+    precision: Precision = Precision.BF16,
     threads: int | None = None,
     max_seconds: float | None = None,
 ) -> TrainResult:

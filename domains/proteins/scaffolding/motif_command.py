@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..chains import Chains
     from ..design import Design
     from .scaffolds import Scaffolds, ScaffoldSettings
+    from .twisted import TwistSettings
 
 __all__ = ["motif"]
 
@@ -22,7 +23,9 @@ def motif(
     reference: Annotated[
         Path, typer.Argument(help="Structure file, MotifBench motif file, or folder with test_cases.csv.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the scaffolds and report.json.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the scaffolds and report.json; refused if it holds another run.")
+    ],
     contigs: Annotated[str, typer.Option(help="RFdiffusion contigs, e.g. 5-15/A10-25/30-40.")] = "",
     hidden: Annotated[str, typer.Option(help="Kept residues whose type may change, e.g. A12/A14-16.")] = "",
     length: Annotated[str, typer.Option(help="Total length, 60 or 60-80.")] = "",
@@ -34,7 +37,10 @@ def motif(
     particles: Annotated[
         bool, typer.Option("--particles", help="Resample by the weights: right in the limit, fewer distinct chains.")
     ] = False,
-    sd: Annotated[float, typer.Option(help="Spread of motif CA that the guidance aims at, Å.", min=0.01)] = 0.5,
+    sd: Annotated[
+        float | None,
+        typer.Option(help="Spread of motif CA that the guidance aims at, Å; 0.5 where it is not given.", min=0.01),
+    ] = None,
     compare: Annotated[
         int, typer.Option(help="Chains without the motif, for each layout, to measure its effect.", min=0)
     ] = 4,
@@ -42,16 +48,15 @@ def motif(
     to_json: Json = None,
 ) -> None:
     """Scaffold a motif: every scaffold tells how exactly it holds it, and whether the motif acted on the model."""
+    from ..run_folder import check_free
     from ..torsion.model import load
     from .scaffolds import ScaffoldSettings
-    from .twisted import TwistSettings
 
+    _check_design(reference, contigs, hidden, length)
+    check_free(out)
+    settings = ScaffoldSettings(steps=steps, twist=_twist(guide, particles, sd, count), compare=compare)
     loaded = load(model, device=device)
-    twist = TwistSettings(sd=sd, threshold=0.5 if particles else 0.0) if guide or particles else None
-    settings = ScaffoldSettings(steps=steps, twist=twist, compare=compare)
     if reference.is_dir():
-        if contigs:
-            raise ConfigError("--contigs came with a folder of problems; give a structure file with them")
         facts = _bench(loaded, reference, out, count, seed, settings)
         lines = [f"{name}: {_line(one)}" for name, one in facts["problems"].items()]
     else:
@@ -60,6 +65,27 @@ def motif(
         facts = _write(out, done)
         lines = [_line(facts)]
     _finish(out, facts, to_json, lines)
+
+
+def _check_design(reference: Path, contigs: str, hidden: str, length: str) -> None:
+    """Refuse options of contigs where there are none, and contigs where the problems bring theirs."""
+    if contigs and reference.is_dir():
+        raise ConfigError("--contigs came with a folder of problems; give a structure file with them")
+    given = [name for name, text in {"--hidden": hidden, "--length": length}.items() if text]
+    if given and not contigs:
+        raise ConfigError(f"{' and '.join(given)} came without --contigs; a motif file says both itself, leave it out")
+
+
+def _twist(guide: bool, particles: bool, sd: float | None, count: int) -> TwistSettings | None:
+    """Settings of the guidance; None without."""
+    from .twisted import TwistSettings
+
+    given = [name for name, came in {"--particles": particles, "--sd": sd is not None}.items() if came]
+    if given and not guide:
+        raise ConfigError(f"--no-guide came with {' and '.join(given)}, which is for guided chains; leave one of them")
+    if particles and count < 2:
+        raise ConfigError("--particles came with --count 1; resampling needs two chains at least")
+    return TwistSettings(sd=0.5 if sd is None else sd, threshold=0.5 if particles else 0.0) if guide else None
 
 
 def _design(reference: Path, contigs: str, hidden: str, length: str) -> tuple[Design, Chains]:
@@ -84,7 +110,8 @@ def _write(out: Path, done: Scaffolds) -> dict[str, Any]:
     """Write scaffolds with their numbering."""
     from ..sample_command import write_chains
 
-    written = write_chains(out, done.chains, {"seed": done.facts["seed"], "model": done.facts["model"]})
+    source = {"seed": done.facts["seed"], "model": done.facts["model"]}
+    written = write_chains(out, done.chains, source, made_by="scidiff proteins motif")
     tables = [{f"A{n}": f"{c}{o}" for (_, n), (c, o) in layout.table.items()} for layout in done.layouts]
     return {**done.as_json(), **written, "numbers": tables}
 
@@ -122,11 +149,7 @@ def _line(facts: dict[str, Any]) -> str:
 
 
 def _finish(out: Path, facts: dict[str, Any], to_json: Path | None, lines: list[str]) -> None:
-    import json
+    from ..run_folder import write_report
 
-    from scidiff.io.files import atomic_write
-
-    out.mkdir(parents=True, exist_ok=True)
-    with atomic_write(out / "report.json") as file:
-        json.dump(facts, file, indent=2)
+    write_report(out, facts)
     tell(facts, to_json, lines)

@@ -96,7 +96,7 @@ def train(
     learning_rate: float = 1.5e-3,
     config: NetworkConfig | None = None,
     seed: int = 0,
-    precision: Precision = Precision.FLOAT32,
+    precision: Precision = Precision.BF16,
     threads: int | None = None,
     max_seconds: float | None = None,
 ) -> TrainResult:

@@ -27,7 +27,7 @@ import numpy as np
 from scipy.stats import beta, norm
 
 from scidiff.analysis.calibration.pairs import Array, as_array, check_confidence
-from scidiff.errors import ConfigError, ShapeError
+from scidiff.errors import ConfigError, DataError, ShapeError
 
 __all__ = ["Conformal", "conformal_entries", "conformal_map", "conformal_whole"]
 
@@ -91,6 +91,8 @@ def conformal_entries(truth: Array, mean: Array, sd: Array, level: float = 0.9) 
     ------
     ConfigError
         If there are fewer than ``level / (1 - level)`` examples: no finite factor keeps the promise.
+    DataError
+        If a value is not finite.
 
     References
     ----------
@@ -130,6 +132,8 @@ def _residuals(truth: Array, mean: Array, sd: Array, level: float) -> np.ndarray
     y, m, s = as_array(truth), as_array(mean), as_array(sd)
     if not y.shape == m.shape == s.shape or y.ndim < 1 or not y.size:
         raise ShapeError(f"truth {y.shape}, mean {m.shape}, sd {s.shape}; expected one shape (count, *event)")
+    if not (np.isfinite(y).all() and np.isfinite(m).all() and np.isfinite(s).all()):
+        raise DataError("truth, mean or sd hold a value that is not finite; leave such examples out and say how many")
     if not (s > 0).all():
         raise ConfigError(f"the least sd is {s.min()}; expected positive numbers: put a floor under the map")
     if (len(y) + 1) * (1 - level) < 1 - 1e-9:

@@ -2,7 +2,8 @@
 
 Truths carry label 1, draws label 0, and the statistic is the accuracy on rows that the classifier has not seen, over
 all folds of a cross-validation [1]_. Folds share training data, so that the number of hits is not binomial; its law
-under equal laws is found by permuting the labels and training again, which is exact for any classifier.
+under equal laws is found by permuting the labels and training again, which is exact for any classifier: folds are
+drawn without a look at the labels.
 
 Draws given data are tested *jointly* with them: ``(theta, y)`` against ``(draw, y)``. Both have the same ``y``, so
 only a swap of the labels within a pair leaves the null law as it is, and both rows of a pair lie in one fold. Draws
@@ -27,7 +28,7 @@ import torch
 from scipy.special import expit
 
 from scidiff.analysis.calibration.pairs import Array, as_array, check_confidence
-from scidiff.errors import ConfigError, ShapeError
+from scidiff.errors import ConfigError, DataError, ShapeError
 
 __all__ = ["C2ST", "Classifier", "c2st", "mlp", "quadratic_logistic"]
 
@@ -109,6 +110,8 @@ def c2st(
             f"rows have shapes {a.shape} and {b.shape}, with {folds} folds; expected two equal shapes (count, dim) and "
             "2 to count folds"
         )
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise DataError("a row holds a value that is not finite; leave such rows out and say how many")
     if (permutations + 1) * (1 - confidence) < 1 - _ROUND_OFF:
         raise ConfigError(
             f"{permutations} permutations cannot reject at a confidence of {confidence}; take 1 / (1 - confidence)"
@@ -116,8 +119,8 @@ def c2st(
     rng = np.random.default_rng(seed)
     scale = np.concatenate([a, b]).std(0)
     x = np.concatenate([a, b]) / np.where(scale > 0, scale, 1.0)
-    fold = rng.permutation(np.arange(len(a)) % folds)
-    fold = np.concatenate([fold, fold if paired else rng.permutation(fold)])
+    fold = rng.permutation(np.arange(len(a) if paired else len(x)) % folds)
+    fold = np.concatenate([fold, fold]) if paired else fold
     label = np.repeat([1.0, 0.0], len(a))
     train = quadratic_logistic if classifier is None else classifier
     accuracy = _accuracy(x, label, fold, train)

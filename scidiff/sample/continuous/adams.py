@@ -42,7 +42,7 @@ def scaled_moments(h: Tensor, count: int) -> Tensor:
     small = h.abs() < 1
     near, far = torch.where(small, h, 0.5).unsqueeze(-1), torch.where(small, 2.0, h)
     series = torch.zeros_like(near)
-    for terms in _SERIES[:, :count].flip(0):
+    for terms in _SERIES[:, :count].flip(0).to(near.device):
         series = series * -near + terms
     closed = [-torch.expm1(-far)]
     for k in range(1, count):
@@ -66,7 +66,7 @@ def adams_weights(h: Tensor, nodes: Tensor) -> Tensor:
         Shape ``(..., count)``, float64.
     """
     count = nodes.shape[-1]
-    powers = torch.arange(count, dtype=torch.float64)
+    powers = torch.arange(count, dtype=torch.float64, device=h.device)
     vandermonde = (nodes / h.unsqueeze(-1)).unsqueeze(-2) ** powers.unsqueeze(-1)
     return torch.linalg.solve(vandermonde, scaled_moments(h, count))
 
@@ -92,15 +92,16 @@ def adams_rows(schedule: Schedule, nodes: Tensor, order: int, depth: int) -> tup
         ``(steps, depth)``, of which the row of the table is ``alpha_(i+1) w``.
     """
     lam, sigma = schedule.lam(nodes), schedule.sigma(nodes)
-    step = torch.arange(len(nodes) - 1)
+    step = torch.arange(len(nodes) - 1, device=nodes.device)
     infinite = ~(lam[1:] - lam[:-1]).isfinite()
-    counts = torch.where(infinite, 0, torch.minimum(step - int(lam[0].isinf()), torch.tensor(order - 1)) + 1)
-    w = torch.zeros(len(step), depth, dtype=torch.float64)
+    counts = torch.where(infinite, 0, (step - int(lam[0].isinf())).clamp_max(order - 1) + 1)
+    w = torch.zeros(len(step), depth, dtype=torch.float64, device=nodes.device)
     w[infinite, 0] = 1.0
     for count in range(1, order + 1):
         rows = torch.nonzero(counts == count)[:, 0]
         if len(rows):
-            past = lam[rows.unsqueeze(1) - torch.arange(count)] - lam[rows].unsqueeze(1)
+            column = torch.arange(count, device=nodes.device)
+            past = lam[rows.unsqueeze(1) - column] - lam[rows].unsqueeze(1)
             weights = adams_weights(lam[rows + 1] - lam[rows], past)
-            w = w.index_put((rows.unsqueeze(1), torch.arange(count)), weights)
+            w = w.index_put((rows.unsqueeze(1), column), weights)
     return sigma[1:] / sigma[:-1], w

@@ -82,7 +82,7 @@ class _Trail:
             .values
         )
         index = torch.cat([index, index.new_full((2, index.shape[1]), -1)])[:3]
-        there, rows = index >= 0, torch.arange(index.shape[1])
+        there, rows = index >= 0, torch.arange(index.shape[1], device=index.device)
         pick = lambda part: part[index.clamp_min(0), rows]  # noqa: E731
         lam = pick(self.lam)
         return _Bases(lam, pick(self.alpha), pick(self.sigma), pick(self.x), pick(self.m), there & lam.isfinite())
@@ -133,7 +133,7 @@ class _Bases:
         h = torch.where(finite, lam - self.lam[0], 1.0)
         before = torch.where(self.known, self.lam[1] - self.lam[0], -h)
         weights = _weights(h, torch.stack([torch.zeros_like(h), before], 1), 1 + self.known.long())
-        alone = torch.tensor([1.0, 0.0], dtype=torch.float64)
+        alone = torch.tensor([1.0, 0.0], dtype=torch.float64, device=weights.device)
         weights = torch.where(finite.unsqueeze(1), weights, alone)
         x = self.x[0] + self.correction
         total = torch.einsum("bk,kb...->b...", weights, self.m[:2])

@@ -87,6 +87,8 @@ class CoarseSchedule(Schedule):
 def retimed(denoiser: Denoiser, native: Schedule, schedule: Schedule) -> Denoiser:
     """Use a denoiser of one schedule on another: at the time of equal signal-to-noise ratio, on the state in its unit.
 
+    The unit is the ratio of the signals, and that of the noises, which is the same, where there is no signal.
+
     Parameters
     ----------
     denoiser
@@ -103,7 +105,9 @@ def retimed(denoiser: Denoiser, native: Schedule, schedule: Schedule) -> Denoise
         if not isinstance(x, Tensor) or not isinstance(t, Tensor | float):
             raise ShapeError(f"a state of type {type(x).__name__} came; expected one tensor")
         s = native.t(schedule.lam(t))
-        return denoiser((x * (native.alpha(s) / schedule.alpha(t))).to(x.dtype), s, condition)
+        alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+        unit = torch.where(alpha > 0, native.alpha(s) / alpha, native.sigma(s) / sigma)
+        return denoiser((x * unit).to(x.dtype), s, condition)
 
     return Denoiser(function, denoiser.kind)
 

@@ -24,6 +24,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -210,11 +211,24 @@ class Table:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Table:
-        """Rebuild a table from `as_dict`; it is checked again."""
+        """Rebuild a table from `as_dict`; it is checked again.
+
+        Raises
+        ------
+        DataError
+            If members are missing, or are no numbers and texts.
+        """
         members = {"name", "order", "label", "citation", *_VECTORS}
         if set(values) != members:
             raise DataError(f"a table has members {sorted(values)}; expected {sorted(members)}")
-        return cls(**values)
+        texts = {name: values[name] for name in ("name", "label", "citation")}
+        if not all(isinstance(text, str) for text in texts.values()) or not isinstance(values["order"], Integral):
+            raise DataError(f"a table has {texts} and order {values['order']!r}; expected texts and a whole number")
+        try:
+            vectors = {name: np.array(values[name], dtype=np.float64) for name in _VECTORS}
+        except (TypeError, ValueError) as error:
+            raise DataError(f"a table has entries that are no numbers ({error}); write it by Table.save") from error
+        return cls(**{**values, **vectors})
 
     def save(self, path: str | Path) -> None:
         """Write as JSON; every coefficient survives to the last bit."""

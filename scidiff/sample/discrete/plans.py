@@ -247,8 +247,9 @@ class InfoGain(UnmaskingPlan, Transform):
     the expectation taken over all classes, and the lowest are unmasked. This is the unbiased variant of the published
     sampler, which scores drawn classes: with one site per step it is exact.
 
-    The look-ahead needs ``K`` network calls per candidate. They are made by the plan as a transform and booked in the
-    ledger of every sample; hand the same object to the loop twice: ``run(..., plan=p, transforms=(..., p))``.
+    The look-ahead needs a network call for each class that a candidate may take, ``K`` at most: a class of probability
+    0 makes no state that a denoiser could be asked about. The calls are made by the plan as a transform and booked in
+    the ledger of every sample; hand the same object to the loop twice: ``run(..., plan=p, transforms=(..., p))``.
 
     Parameters
     ----------
@@ -278,8 +279,9 @@ class InfoGain(UnmaskingPlan, Transform):
         row, *site = torch.nonzero(looked, as_tuple=True)
         score = torch.full_like(own, torch.inf)
         if len(row):
-            after, state = _after(evaluation.model, state, waiting, row, site)
-            score[looked] = own[looked] + (m[looked].exp() * after).sum(-1)
+            law = m[looked].exp()
+            after, state = _after(evaluation.model, state, waiting, row, site, law != 0)
+            score[looked] = own[looked] + (law * after).sum(-1)
         return m, state.record("info_gain", score)
 
     def chosen(self, state: RunState, m: Tensor) -> Tensor:
@@ -289,15 +291,17 @@ class InfoGain(UnmaskingPlan, Transform):
         return lowest(state.records["info_gain"], pending(state), self.count)
 
 
-def _after(model: Model, state: RunState, waiting: Tensor, row: Tensor, site: list[Tensor]) -> tuple[Tensor, RunState]:
-    """Mean entropy of the other masked sites, for every candidate and every class it may take."""
-    classes = model.process.kernel.clean
-    row = row.repeat_interleave(classes)
-    where = (torch.arange(len(row), device=row.device), *(axis.repeat_interleave(classes) for axis in site))
+def _after(
+    model: Model, state: RunState, waiting: Tensor, row: Tensor, site: list[Tensor], possible: Tensor
+) -> tuple[Tensor, RunState]:
+    """Mean entropy of the other masked sites, for every candidate and every possible class; 0 for the others."""
+    candidate, value = torch.nonzero(possible, as_tuple=True)
+    row = row[candidate]
+    where = (torch.arange(len(row), device=row.device), *(axis[candidate] for axis in site))
     x, t, rest = state.x[row], state.t[row], waiting[row]
-    x[where] = torch.arange(classes, device=row.device).repeat(len(row) // classes)
+    x[where] = value
     t[where], rest[where] = 0.0, False
     m, state = model.ask(state, x, t, row)
     left = rest.flatten(1).sum(1).clamp_min(1)
     kept = torch.where(rest, entropy(m), 0.0).flatten(1).sum(1) / left
-    return kept.reshape(-1, classes), state
+    return kept.new_zeros(possible.shape).index_put((candidate, value), kept), state

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from scidiff.denoise.denoiser import Denoiser
-from scidiff.errors import ConfigError, DataError, IntegrityError
+from scidiff.errors import ConfigError, DataError, IntegrityError, ScidiffError
 from scidiff.io.checkpoint import load_model
 from scidiff.io.files import atomic_write
 from scidiff.io.provenance import provenance
@@ -66,7 +66,8 @@ def model_hash(model: Any) -> str:
     Raises
     ------
     ConfigError
-        If the model is a bare function, of which nothing can be read.
+        If the model is a bare function, or has a lambda or an inner function for a member, of which nothing can be
+        read.
     """
     if isinstance(model, Denoiser):
         return model_hash(model.function)
@@ -103,7 +104,14 @@ def _digest(members: Mapping[str, Any]) -> str:
 
 def _text(value: Any) -> str:
     """Describe a value without the address of any object."""
+    if isinstance(value, nn.Module):
+        return model_hash(value)
     if callable(value) and hasattr(value, "__qualname__"):
+        if "<" in value.__qualname__ and not isinstance(value, type):
+            raise ConfigError(
+                f"a member of the model is the function {value.__qualname__}, of which nothing can be read; expected "
+                "one with a name of its own in its module: define it there, or make it a dataclass"
+            )
         return f"{value.__module__}.{value.__qualname__}"
     if is_dataclass(value) and not isinstance(value, type):
         inner = ", ".join(f"{field.name}={_text(getattr(value, field.name))}" for field in fields(value))
@@ -268,7 +276,9 @@ class LearnedTable:
             version, own = whole["format_version"], dict(whole["fingerprint"])
             own["guidance"] = tuple(own["guidance"])
             parts = Table.from_dict(whole["table"]), Fingerprint(**own), dict(whole["facts"])
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        except ScidiffError:
+            raise
+        except (OSError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path} holds no learned table ({error}); expected a file of LearnedTable.save") from error
         if version != FORMAT_VERSION:
             raise DataError(f"{path} has format_version {version}; this scidiff reads {FORMAT_VERSION}; learn it anew")

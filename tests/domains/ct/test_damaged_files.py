@@ -126,6 +126,19 @@ def test_an_ending_that_is_not_known_is_told_before_anything_is_read(tmp_path):
     assert "x.jpg has an ending that is not known; expected one of .dicom, .nii" in str(done.exception)
 
 
+def test_a_deflated_dicom_file_cut_short_is_refused(tmp_path):
+    pydicom = pytest.importorskip("pydicom")
+    write_dicom(tmp_path / "s", VOLUME)
+    file = tmp_path / "s" / "00001.dcm"
+    dataset = pydicom.dcmread(file)
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    dataset.save_as(file)
+    assert read_dicom(tmp_path / "s").grid.shape == VOLUME.grid.shape
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"cannot read .*00001.dcm.*cut short"):
+        read_dicom(tmp_path / "s")
+
+
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.5, 0.99])
 def test_a_dicom_file_cut_short_is_refused(tmp_path, share):
     pytest.importorskip("pydicom")

@@ -67,6 +67,16 @@ def test_the_walnut_is_a_cone_scan(tmp_path):
     assert few.facts["files"] == ["20201111_walnut_.txt", *(f"20201111_walnut_{k:04d}.tif" for k in (1, 4, 7, 10))]
 
 
+def test_pixels_that_binning_drops_do_not_move_the_axis(tmp_path):
+    """Of 40 x 48 pixels 5 rows and 6 columns are left over by bins of 7: a bin lies in the middle of its pixels."""
+    walnut(tmp_path / "walnut")
+    scan = quiet(load_walnut, tmp_path / "walnut", binning=7, free=8)
+    assert scan.geometry.shape == (12, 5, 6)
+    for found, pixels in ((scan.geometry.v, 40), (scan.geometry.u, 48)):
+        places = torch.arange(pixels, dtype=torch.float64) - 0.5 * (pixels - 1)
+        assert torch.allclose(found, places[: pixels // 7 * 7].reshape(-1, 7).mean(1), atol=1e-12)
+
+
 def without(name: str) -> str:
     return "\n".join(line for line in TABLE.splitlines() if not line.startswith(name))
 
@@ -160,6 +170,9 @@ def test_columns_of_a_rock_are_cut_with_the_axis(tmp_path):
     cut = quiet(load_rock, tmp_path / "r", 1, -6.25, range(20, 70))
     assert torch.equal(cut.projections, whole.projections[:, 20:70])
     assert torch.allclose(cut.geometry.u, whole.geometry.u[20:70], atol=1e-12)
+    assert cut.facts["axis"] == cut.geometry.axis == 45.75 - 20
+    assert cut.facts["columns"] == [20, 70]
+    assert cut.facts["data"] == whole.facts["data"] == "DM4CT rocks"
     with pytest.raises(ConfigError, match=r"columns is range\(20, 90\)"):
         quiet(load_rock, tmp_path / "r", 1, -6.25, range(20, 90))
 

@@ -130,6 +130,28 @@ def test_a_damaged_file_is_told_and_built_again(tmp_path, damage):
     assert same(kept.get(key, never), built)
 
 
+def refuse(*_, **__):
+    raise PermissionError(13, "Permission denied")
+
+
+def test_a_matrix_whose_time_cannot_be_set_is_used(tmp_path, monkeypatch):
+    kept, built = MatrixFolder(tmp_path), joseph_matrix(GEOMETRY, GRID)
+    kept.get("0", lambda: built)
+    monkeypatch.setattr("os.utime", refuse)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert same(kept.get("0", never), built)
+
+
+def test_a_damaged_file_that_cannot_be_removed_does_no_harm(tmp_path, monkeypatch):
+    kept, built = MatrixFolder(tmp_path), joseph_matrix(GEOMETRY, GRID)
+    kept.get("0", lambda: built)
+    (tmp_path / "0.npz").write_bytes(b"")
+    monkeypatch.setattr("pathlib.Path.unlink", refuse)
+    with pytest.warns(MatrixFileWarning, match=r"cannot be used .* built again"):
+        assert same(kept.get("0", lambda: built), built)
+
+
 def test_a_file_under_the_name_of_another_is_not_used(tmp_path):
     kept, key, other = MatrixFolder(tmp_path), "a" * 64, "b" * 64
     kept.get(key, lambda: joseph_matrix(GEOMETRY, GRID))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -12,7 +13,7 @@ from scidiff.domains.ct.methods import METHODS, reconstruct
 from scidiff.domains.ct.methods.problem import Problem
 from scidiff.domains.ct.methods.run import find_prior
 from scidiff.domains.ct.priors.learned import LearnedPrior, bundled
-from scidiff.domains.ct.readers import write_scan
+from scidiff.domains.ct.readers import read_scan, read_volume, write_scan
 from typer.testing import CliRunner
 
 from scidiff.errors import ConfigError
@@ -20,7 +21,7 @@ from scidiff.random import Noise
 from scidiff.sample.loop import run
 from scidiff.sample.state import RunState
 
-from .scan_cases import GRID, PRIOR, scan_and_truth
+from .scan_cases import GRID, PRIOR, quiet, scan_and_truth
 
 SCAN, _ = scan_and_truth(sd=0.05)
 PROBLEM = Problem(SCAN, GRID, PRIOR)
@@ -70,10 +71,13 @@ def test_a_classical_image_is_the_same_in_the_one_call(name):
     ("more", "says"),
     [
         (["--method", "fbp", "--prior", "gaussian"], "which uses none"),
+        (["--method", "cgls", "--count", "8"], "--count 8 came with method 'cgls'"),
+        (["--method", "cgls", "--steps", "20"], "--steps 20 came with method 'cgls'"),
+        (["--method", "cgls", "--seed", "0"], "--seed 0 came with method 'cgls'"),
         (["--method", "fbp", "--device", "cuda"], "no network"),
         (["--prior", "gaussian", "--device", "cuda"], "no network"),
     ],
-    ids=["prior-of-none", "device-of-none", "device-of-a-formula"],
+    ids=["prior-of-none", "count", "steps", "seed", "device-of-none", "device-of-a-formula"],
 )
 def test_what_a_method_or_a_prior_has_no_use_for_is_refused(tmp_path, more, says):
     path = tmp_path / "s.npz"
@@ -82,6 +86,24 @@ def test_what_a_method_or_a_prior_has_no_use_for_is_refused(tmp_path, more, says
     assert isinstance(done.exception, ConfigError)
     assert says in str(done.exception)
     assert not (tmp_path / "x.npz").exists()
+
+
+@pytest.mark.parametrize("name", ["x.npz", "x.png"])
+def test_the_command_holds_views_out_of_classical_methods(tmp_path, name):
+    """The numbers of the one call, and its image to single precision: 2^-24 of the largest pixel."""
+    path, out = tmp_path / "s.npz", tmp_path / name
+    write_scan(path, SCAN)
+    options = [*"--method cgls --size 16 --extent 400 --holdout 3 --json -".split(), "--out", str(out)]
+    done = CliRunner().invoke(app, ["reconstruct", str(path), *options])
+    assert done.exit_code == 0, (done.output, done.exception)
+    facts, scan = json.loads(done.stdout), quiet(read_scan, path)
+    found = quiet(reconstruct, scan, method="cgls", grid=GRID, holdout=3)
+    assert (facts["held_out_chi2"], facts["chi2"]) == (found.held_out, float(found.chi2[0]))
+    assert facts["method"] == "CGLS" and facts["converged"] in (True, False)
+    if name == "x.npz":
+        image = read_volume(out).values.double().reshape(GRID.shape)
+        assert float((image - found.mean).abs().max()) <= 2**-23 * float(found.mean.abs().max())
+        assert float((image - CLASSICAL["cgls"](scan, GRID).image).abs().max()) > 1e-3 * float(image.abs().max())
 
 
 @pytest.mark.skipif(not bundled(), reason="no prior is bundled with this checkout")

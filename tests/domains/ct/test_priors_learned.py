@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from scidiff.domains.ct.priors.objects import beside, phantoms
 from scidiff.domains.ct.priors.sections import Sections
 from scidiff.domains.ct.priors.slices import SliceSet, averaged, sections_of, split, stacks_of
 from scidiff.domains.ct.priors.sources import read_folder
-from scidiff.domains.ct.priors.task import SIGMA_MIN
+from scidiff.domains.ct.priors.task import SIGMA_MIN, PriorTask
 from scidiff.domains.ct.priors.training import Recipe, fit_prior
 from scidiff.domains.ct.readers import read_dicom, save_volume
 from scidiff.domains.ct.units import MU_WATER
@@ -165,6 +166,34 @@ def test_training_goes_on_and_stops_without_progress(tmp_path):
     training = json.loads(path.with_suffix(".json").read_text())["training"]
     assert training["stopped"] == "no more progress"
     assert training["step"] < 400
+
+
+def test_patience_is_that_of_an_unbroken_run(tmp_path, monkeypatch):
+    """Stopped between validations and taken up again it ends at the same step, and once ended it takes none."""
+    source = {"a": volume(), "b": volume(seed=1)}
+    settings = replace(FAST, steps=400, learning_rate=1e-12, patience=4, hold_out="b")
+
+    def end(name: str) -> dict:
+        return json.loads(fit_prior(source, tmp_path / name, settings, **QUIET).with_suffix(".json").read_text())
+
+    whole = end("whole")
+    validate, done = PriorTask.validate, []
+
+    def interrupted(task, network):
+        done.append(validate(task, network))
+        if len(done) == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return done[-1]
+
+    monkeypatch.setattr(PriorTask, "validate", interrupted)
+    assert end("parts")["training"]["stopped"] == "SIGTERM"
+    parts = end("parts")
+    assert parts["training"]["step"] == whole["training"]["step"] > 6
+    assert parts["training"]["stopped"] == "no more progress"
+    assert parts["sha256"] == whole["sha256"]
+    before = len(done)
+    assert end("parts")["training"]["step"] == whole["training"]["step"]
+    assert len(done) == before
 
 
 def test_slices_held_out_are_not_learned_from():

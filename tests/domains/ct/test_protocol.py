@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,10 +11,14 @@ from scidiff.domains.ct.checks import ScanWarning
 from scidiff.domains.ct.geometry import Parallel, even_angles
 from scidiff.domains.ct.grid import Grid
 from scidiff.domains.ct.phantoms import random_ellipses
+from scidiff.domains.ct.priors.gaussian import GaussianPrior
+from scidiff.domains.ct.rows import dm4ct
 from scidiff.domains.ct.rows.methods import method_rows
 from scidiff.domains.ct.rows.protocol import SETTINGS, Setting, corrected, published
 from scidiff.domains.ct.rows.published import PUBLISHED, quoted_rows
 from scidiff.domains.ct.scan import Scan
+
+from scidiff.domain import Row
 
 GRID = Grid.square(32, 200.0)
 MU = random_ellipses(3, count=6).image(GRID, 4).clamp_min(0.0)
@@ -59,6 +64,22 @@ def test_published_numbers_are_quoted_with_their_source():
         assert rows
         assert all(row.label == "quoted" and "2602.18589" in row.note and row.bar is None for row in rows)
     assert list(quoted_rows("medical vi")) == []
+
+
+def test_an_object_at_two_sizes_has_names_of_its_own_and_is_quoted_once(monkeypatch):
+    """Names of rows without scans and methods, which are not needed."""
+    for name in ("published", "corrected"):
+        monkeypatch.setattr(dm4ct, name, lambda *_: SimpleNamespace(scan=None, signed=None))
+    monkeypatch.setattr(dm4ct, "_informed", lambda where, *_: iter([Row(where, "measured", 1.0)]))
+    monkeypatch.setattr(dm4ct, "_as_published", lambda *_: {})
+    names = []
+    for size in (128, 256):
+        grid = Grid.square(size, 384.0)
+        what = dm4ct._Object("medical", 0.02 * torch.ones(grid.shape, dtype=torch.float64), grid, GaussianPrior())
+        names += [row.name for row in dm4ct._object_rows(what, SETTINGS[:1], 0, ("posterior",))]
+    assert len(names) == len(set(names))
+    assert sum("as published: PSNR" in name for name in names) == len(PUBLISHED["medical i"])
+    assert sum("256^2" in name for name in names) == 3
 
 
 def test_binning_keeps_what_the_data_say():

@@ -158,10 +158,12 @@ def test_slices_are_sorted_by_position():
     assert float(Volume(torch.zeros(1, 1), Grid((1, 1)), HU).attenuation()) == pytest.approx(MU_WATER)
 
 
-def test_padding_becomes_air_and_is_counted():
+@pytest.mark.parametrize(("stored", "stated"), [(3, 3), (-2000, -2000), (-2000, 63536)], ids=["same", "signed", "bits"])
+def test_padding_becomes_air_and_is_counted(stored, stated):
     made = slices()
+    made[3].pixel_array[:] = stored
     for one in made:
-        one.PixelPaddingValue = 3
+        one.PixelPaddingValue = stated
     volume = stack(made)
     assert volume.facts["padding"] == 6
     assert bool((volume.values[3] == -1000).all())
@@ -177,8 +179,24 @@ def test_padding_becomes_air_and_is_counted():
         (lambda s: delattr(s[0], "ImageOrientationPatient"), "no ImageOrientationPatient"),
         (lambda s: [setattr(t, "ImagePositionPatient", [0.0, float(k), 2.5 * k]) for k, t in enumerate(s)], "tilted"),
         (lambda s: s.__delitem__(slice(1, None)), "one slice"),
+        (lambda s: setattr(s[1], "RescaleSlope", None), "1.dcm has no RescaleSlope, or an empty one"),
+        (lambda s: setattr(s[2], "RescaleIntercept", None), "2.dcm has no RescaleIntercept, or an empty one"),
+        (lambda s: [delattr(t, "RescaleIntercept") for t in s], "0.dcm has no RescaleIntercept"),
+        (lambda s: [setattr(t, "Modality", "MR") for t in s], "0.dcm has Modality MR; expected CT"),
     ],
-    ids=["missing", "double", "spacing", "kernel", "field", "tilt", "single"],
+    ids=[
+        "missing",
+        "double",
+        "spacing",
+        "kernel",
+        "field",
+        "tilt",
+        "single",
+        "slope",
+        "intercept",
+        "scale",
+        "modality",
+    ],
 )
 def test_what_cannot_be_stacked_is_refused(change, says):
     made = slices()

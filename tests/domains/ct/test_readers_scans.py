@@ -175,6 +175,9 @@ WRONG = {
     "no-projection": (lambda f: f.update(image_key=0 * f["image_key"] + 1), r"no frame as a projection"),
     "length": (lambda f: f.update(length_unit="pixel"), r"x_pixel_size has the unit 'pixel'; .*give pitch in mm"),
     "zero-pixel": (lambda f: f.update(x_pixel_size=0.0), r"x_pixel_size is \[0.0\] m; expected a positive length"),
+    "text-key": (lambda f: f.update(image_key=["dark"] * 47), r"image_key holds no numbers"),
+    "text-angle": (lambda f: f.update(rotation_angle=["north"] * 47), r"rotation_angle holds no numbers"),
+    "text-pixel": (lambda f: f.update(x_pixel_size="small"), r"x_pixel_size holds no numbers"),
     "negative": (negative, r"counts hold 1 negative values.*counts are .*/data"),
     "nan": (not_finite, r"counts hold 1 values that are not finite, first at \(6, 4\).*counts are .*/data"),
 }
@@ -301,6 +304,10 @@ def cut(name: str):
 
 
 CHALLENGE = {
+    "text": (lambda d: d.update(sinogram="none"), r"CtDataFull.sinogram holds no numbers"),
+    "text-angles": (lambda d: d["parameters"].update(angles="half a turn"), r"parameters.angles holds no numbers"),
+    "text-number": (lambda d: d["parameters"].update(pixelSizePost="thin"), r"pixelSizePost holds no numbers"),
+    "many-units": (lambda d: d["parameters"].update(distanceUnit=[1.0, 2.0]), r"distanceUnit is '\[1. 2.\]'"),
     "missing": (
         lambda d: (d["parameters"].pop("angles"), d["parameters"].pop("pixelSizePost"), d.pop("sinogram")),
         r"CtDataFull lacks parameters.angles, parameters.pixelSizePost, sinogram; it has",

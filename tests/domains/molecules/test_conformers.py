@@ -120,7 +120,14 @@ def test_numbers_out_of_range_are_refused(model: ConformerModel, bad: dict[str, 
 
 @pytest.mark.parametrize(
     "args",
-    [["Q"], ["CCCCCCCC"], ["CC", "--model", "none"], ["CC", "--count", "0"], ["CC", "--steps", "0"]],
+    [
+        ["Q"],
+        ["CCCCCCCC"],
+        ["CC", "--model", "none"],
+        ["CC", "--count", "0"],
+        ["CC", "--steps", "0"],
+        ["CC", "--device", "nowhere"],
+    ],
     ids=" ".join,
 )
 def test_bad_input_is_one_line_and_leaves_nothing(args: list[str], tmp_path: Path, capsys) -> None:
@@ -140,6 +147,16 @@ def test_files_have_one_ending(model: ConformerModel, tmp_path: Path) -> None:
     assert [m.GetProp("smiles") for m in read_back] == ["CCO", "CCO", "CO", "CO"]
     written = read_back[0].GetConformer().GetPositions()
     assert np.abs(written - samples[0].GetConformer().GetPositions()).max() <= 0.5e-4 + 1e-12
+
+
+@pytest.mark.gpu
+def test_a_network_on_a_gpu_draws_the_same_shapes() -> None:
+    """Single precision of the network, amplified by ten steps: shapes agree far below a bond length."""
+    from scidiff.domains.molecules.conformers import load
+
+    here, there = (load(device=device).sample("OCCO", 4, steps=10)[0] for device in ("cpu", "cuda"))
+    positions = [item.GetConformer().GetPositions() for item in (here, there)]
+    assert np.abs(positions[0] - positions[1]).max() < 0.05
 
 
 def test_another_model_is_refused() -> None:

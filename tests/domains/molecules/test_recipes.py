@@ -41,6 +41,12 @@ def test_a_run_is_interrupted_resumed_loaded_and_sampled(smiles: list[str], tmp_
         molecules.train(file, tmp_path / "run", **{**settings, "batch_size": 16})
 
 
+def test_no_molecule_has_no_share_of_valid_ones() -> None:
+    with pytest.raises(ConfigError, match="at least one"):
+        molecules.validate([])
+    assert molecules.validate([None]).valid == 0.0
+
+
 def test_unusable_rows_are_left_out() -> None:
     """Salts and radicals are no targets of a model of connected closed-shell molecules; spellings are merged."""
     assert usable(["CCO", "OCC", "[Na+].[Cl-]", "[CH3]", "C[C@H](O)F"]) == ["CC(O)F", "CCO"]

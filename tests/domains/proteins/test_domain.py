@@ -29,6 +29,7 @@ def alone(monkeypatch):
 def test_the_domain_keeps_the_contract():
     check_domain(proteins.DOMAIN)
     assert proteins.read is read
+    assert proteins.evaluate(helix(24), paired=0).report.names == ("0",)
     with pytest.raises(AttributeError, match="it has"):
         _ = proteins.nothing
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from inspect import signature
+
 import pytest
 import torch
 from scidiff.domains.proteins.chains import Chains
@@ -9,7 +11,7 @@ from scidiff.domains.proteins.frames.recipe import build_task
 from scidiff.domains.proteins.frames.recipe import train as train_frames
 from scidiff.domains.proteins.frames.rotations import RotationDiffusion, RotationFlow
 from scidiff.domains.proteins.ideal_chains import HELIX_TORSIONS, STRAND_TORSIONS, from_degrees
-from scidiff.domains.proteins.recipes import recipe
+from scidiff.domains.proteins.recipes import RECIPES, recipe
 from scidiff.domains.proteins.torsion.model import load, of_torsions
 from scidiff.domains.proteins.trajectory import trajectory
 from typer.testing import CliRunner
@@ -17,7 +19,7 @@ from typer.testing import CliRunner
 from scidiff.errors import ConfigError, UnknownNameError
 from scidiff.random import SharedNoise
 from scidiff.spaces.so3 import SO3
-from scidiff.train import TrainConfig, train
+from scidiff.train import Precision, TrainConfig, train
 
 from . import torsion_cases
 from .frame_cases import TINY, untrained
@@ -97,6 +99,12 @@ def test_recipes_go_by_name(tmp_path):
     done = CliRunner().invoke(app, ["train", "--recipe", "frame", "--out", str(tmp_path)])
     assert isinstance(done.exception, UnknownNameError)
     assert "frames" in str(done.exception)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_has_the_precision_of_the_command(name):
+    """A run that the command began goes on from Python, and the other way round."""
+    assert signature(recipe(name)).parameters["precision"].default is Precision.BF16
 
 
 def test_scaffolds_and_paths_want_torsions():

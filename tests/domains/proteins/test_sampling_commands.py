@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import torch
 from scidiff.domains.proteins.chains import Chains
 from scidiff.domains.proteins.cli import app
 from scidiff.domains.proteins.errors import StructureError
+from scidiff.domains.proteins.run_folder import write_report
 from scidiff.domains.proteins.structures import read, read_models
 from scidiff.domains.proteins.torsion import model as torsion_model
 from scidiff.domains.proteins.view import picture_html, view
 from scidiff.domains.proteins.writers import write
 from typer.testing import CliRunner
 
-from scidiff.errors import ConfigError
+from scidiff.errors import ConfigError, DataError
 
 from .protein_cases import helix
 from .test_closure import native
@@ -81,13 +83,22 @@ def test_frozen_residues_of_a_start_do_not_move(small, tmp_path):
     [
         (["--length", 20, "--lengths", "20,30"], "give one of them"),
         (["--lengths", "20;x"], "write 48,60,72"),
+        (["--lengths", ","], "write 48,60,72"),
         (["--freeze", "A5-10"], "without --start"),
+        (["--level", 0.3], "--level came without --start"),
+        (["--start", "s.cif", "--secondary", "HHHH", "--no-relax"], "came with --secondary and --no-relax"),
+        (["--start", "s.cif", "--length", 0], "came with --length"),
+        (["--models", "--count", 2, "--lengths", "20,30"], "equal residues"),
+        (["--trajectory", "--secondary", "-" * 20], "whose plan is drawn"),
         (["--symmetry", "C0"], "order from 1 to 60"),
         (["--symmetry", "D1"], "C2 instead of D1"),
         (["--symmetry", "K3"], "is not known"),
         (["--length", 5], "draws 20 to 100"),
     ],
-    ids=["two lengths", "lengths", "freeze", "C0", "D1", "K3", "short"],
+    ids=[
+        *("two lengths", "lengths", "no length", "freeze", "level", "start", "length of a start", "models", "path"),
+        *("C0", "D1", "K3", "short"),
+    ],
 )
 def test_what_sample_refuses(small, tmp_path, words, message):
     assert message in invoke("sample", *words, "--steps", 1, "--out", tmp_path / "o", fails=ConfigError)
@@ -104,6 +115,35 @@ def test_a_motif_is_scaffolded_from_contigs(small, tmp_path):
     found = read(tmp_path / "o" / facts["files"][0]).chains
     # the motif lies where the reference has it
     assert float((found.xyz[0, first : first + 6] - native().xyz[0, 4:10]).abs().max()) < 2e-3
+    header = (tmp_path / "o" / facts["files"][0]).read_text(encoding="utf-8")
+    assert "scidiff proteins motif" in header and "scidiff proteins sample" not in header
+    assert "holds another run (report.json" in invoke(*words, "--out", tmp_path / "o", fails=ConfigError)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--length", 20], "--length came without --contigs"),
+        (["--hidden", "A5", "--length", 20], "--hidden and --length came without --contigs"),
+        (["--contigs", "4/A5-10/4", "--no-guide", "--particles"], "--no-guide came with --particles"),
+        (["--contigs", "4/A5-10/4", "--no-guide", "--sd", 1], "--no-guide came with --sd"),
+        (["--contigs", "4/A5-10/4", "--particles", "--count", 1], "two chains at least"),
+    ],
+    ids=["length", "hidden", "particles", "spread", "one particle"],
+)
+def test_options_of_motif_that_would_be_ignored_are_refused(small, tmp_path, words, message):
+    file = write(tmp_path / "m.cif", native())
+    assert message in invoke("motif", file, *words, "--out", tmp_path / "o", fails=ConfigError)
+    assert not (tmp_path / "o").exists()
+
+
+def test_the_path_is_that_of_the_first_sample(small, tmp_path):
+    words = ["sample", "--count", 2, "--length", 24, "--steps", 1, "--temperature", 0.5, "--no-relax", "--trajectory"]
+    invoke(*words, "--out", tmp_path / "o")
+    first = read(tmp_path / "o" / "sample_000.cif").chains
+    last = read(tmp_path / "o" / "trajectory.cif", model=2).chains
+    # both files have three decimals
+    assert float((first.xyz - last.xyz).abs().max()) < 2e-3
 
 
 def test_a_folder_of_problems_becomes_a_submission(small, tmp_path):
@@ -138,6 +178,41 @@ def test_evaluate_reads_a_folder(tmp_path):
     assert facts["count"] == 2 and facts["set"]["mean_pairwise_tm"]["value"] == pytest.approx(1.0, abs=1e-4)
     (tmp_path / "empty").mkdir()
     assert "holds no file" in invoke("evaluate", tmp_path / "empty", fails=Exception)
+
+
+def test_evaluate_reads_the_samples_of_a_run_alone(small, tmp_path):
+    words = ["sample", "--length", 24, "--steps", 1, "--no-relax", "--models", "--trajectory"]
+    out = tmp_path / "o"
+    invoke(*words, "--count", 3, "--out", out)
+    facts = json.loads(invoke("evaluate", out, "--no-reference", "--json", "-"))
+    assert facts["count"] == 3
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert "give a new folder" in invoke(*words, "--count", 2, "--out", out, fails=ConfigError)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    (out / "sample_001.cif").unlink()
+    assert "1 are missing (sample_001.cif" in invoke("evaluate", out, "--no-reference", fails=DataError)
+    (out / "report.json").unlink()
+    facts = json.loads(invoke("evaluate", out, "--no-reference", "--json", "-"))
+    assert facts["count"] == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "is not JSON"), ('{"files": ["../a.cif"]}', "in the same folder"), ('{"files": []}', "holds no file")],
+    ids=["cut", "elsewhere", "none"],
+)
+def test_a_report_that_names_no_samples_is_refused(tmp_path, text, message):
+    write(tmp_path / "a.cif", helix(24))
+    (tmp_path / "report.json").write_text(text, encoding="utf-8")
+    assert message in invoke("evaluate", tmp_path, "--no-reference", fails=DataError)
+
+
+def test_a_report_is_json_whatever_the_numbers_are(tmp_path):
+    path = write_report(tmp_path / "o", {"means": {"rg": math.nan}, "rows": [math.inf, 1.0]})
+    assert json.loads(path.read_text(encoding="utf-8"), parse_constant=pytest.fail) == {
+        "means": {"rg": None},
+        "rows": [None, 1.0],
+    }
 
 
 def test_relax_and_bonds_between_chains_from_the_command_line(tmp_path):
