@@ -70,7 +70,7 @@ def train(
     max_seconds
         Wall time after which the run stops with a checkpoint.
     on_log
-        Called in the first process with each step and line of the log, on resume with earlier ones; a text ends the run.
+        Called in the first process with step and line of the log, on resume with earlier ones; a text ends the run.
 
     Returns
     -------
