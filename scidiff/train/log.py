@@ -7,13 +7,13 @@ unfinished window are part of the checkpoint; a resumed run therefore writes the
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from scidiff.io.files import atomic_write
+from scidiff.io.json_values import json_value
 
 __all__ = ["Display", "LogFile", "Window", "finite_or_none"]
 
@@ -63,8 +63,7 @@ def finite_or_none(values: Mapping[str, Any]) -> dict[str, float | None]:
     dict
         The numbers as floats, ``None`` for one that is not finite.
     """
-    numbers = {name: float(value) for name, value in values.items()}
-    return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+    return json_value({name: float(value) for name, value in values.items()})
 
 
 class LogFile:

@@ -184,8 +184,8 @@ class FamilyModel:
         ConfigError
             If a number is out of range.
         """
-        if count < 1 or steps < 3:
-            raise ConfigError(f"count is {count} and steps {steps}; expected at least 1 and 3")
+        if count < 1 or steps < 2:
+            raise ConfigError(f"count is {count} and steps {steps}; expected at least 1 and 2")
         values = torch.as_tensor(fixed, dtype=torch.float64).expand(count)
         if not bool(((values > 0) & (values < 1)).all()):
             raise ConfigError(f"fixed is {fixed}; expected numbers in (0, 1)")

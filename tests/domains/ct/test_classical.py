@@ -118,6 +118,17 @@ def test_a_full_turn_around_an_axis_off_the_middle_gives_water_its_value(fan, ce
     assert float(image[inner].mean()) == pytest.approx(MU_WATER, rel=0.002)
 
 
+def test_a_cone_off_the_middle_is_the_fan_in_the_plane_of_its_source():
+    """The middle row of the detector sees the middle slice alone: the same sums, up to round-off."""
+    angles, distances = even_angles(24, 2 * math.pi), {"source_axis": 500.0, "source_detector": 1000.0}
+    fan = Fan(angles, 48, 8.0, 6.0, **distances)
+    cone = Cone(angles, 48, 8.0, 6.0, rows=3, **distances)
+    y = phantoms.water_disc(70.0).project(fan)
+    flat = fbp(y, fan, Grid.square(16, 160.0))
+    volume = fbp(y[:, None].expand(-1, 3, -1), cone, Grid((1, 16, 16), 10.0))
+    assert torch.allclose(volume[0], flat, rtol=1e-12, atol=1e-12 * float(flat.max()))
+
+
 def test_a_source_inside_the_grid_has_no_back_projection():
     fan = Fan(even_angles(8, 2 * math.pi), 64, 2.0, source_axis=60.0, source_detector=120.0)
     with pytest.raises(ConfigError, match="source of view"):

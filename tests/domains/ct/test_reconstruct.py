@@ -216,6 +216,8 @@ def test_what_cannot_be_is_refused():
         reconstruct(SCAN, PRIOR, grid=GRID, stepps=3)
     with pytest.raises(ConfigError, match="expected at least 1"):
         reconstruct(SCAN, PRIOR, grid=GRID, count=0)
+    with pytest.raises(ConfigError, match="momentum is 1"):
+        reconstruct(SCAN, PRIOR, "dpir-momentum", grid=GRID, momentum=1.0)
     with pytest.raises(ConfigError, match="two dimensions"):
         reconstruct(SCAN, PRIOR, grid=Grid((4, 16, 16), 25.0))
     with pytest.raises(DataError, match="not finite"):
